@@ -1,0 +1,49 @@
+"""What people see of a run in the Prefect UI: the best candidates, and pictures."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.steps import parse_reference
+from lenscore.artifacts import Artifact, Store
+
+TOP = 25
+COLUMNS = ("rank", "ls_id", "ra", "dec", "type", "mag_z")
+PICTURES = 4
+MAX_PICTURE_BYTES = 1_000_000
+
+
+@task(name="report", task_run_name="report the best candidates", cache_policy=NO_CACHE, persist_result=False)
+def show_candidates(store: str, results: Mapping[str, str]) -> None:
+    """Show the best candidates as a table, the sheets as pictures, and where everything lies."""
+    opened = Store.open(store)
+    candidates = _open(opened, results["candidates"])
+    columns = [name for name in COLUMNS if name in candidates.table("candidates").schema.names]
+    rows = candidates.table("candidates").read(columns, 0, TOP).to_pylist()
+    # ls_id exceeds what a JSON number holds exactly.
+    shown: list[dict[str, Any]] = [{**row, "ls_id": str(row["ls_id"])} for row in rows]
+    create_table_artifact(table=shown, key="candidates", description=f"Best {len(shown)} candidates")
+    for name in ("sheets", "catalogue"):
+        if name in results:
+            _show_pictures(_open(opened, results[name]))
+    lines = "\n".join(f"- {name}: `{reference}`" for name, reference in sorted(results.items()))
+    create_markdown_artifact(key="artifacts", markdown=f"Store `{store}`\n\n{lines}\n", description="What the run made")
+
+
+def _show_pictures(artifact: Artifact) -> None:
+    pictures = [
+        info for path, info in artifact.files.items() if path.endswith(".png") and info.size <= MAX_PICTURE_BYTES
+    ]
+    for info in pictures[:PICTURES]:
+        data = base64.b64encode(artifact.read_bytes(info.path)).decode()
+        key = "picture-" + "".join(c if c.isalnum() else "-" for c in info.path.lower().removesuffix(".png"))
+        create_image_artifact(image_url=f"data:image/png;base64,{data}", key=key, description=info.path)
+
+
+def _open(store: Store, text: str) -> Artifact:
+    reference = parse_reference(text)
+    return Artifact.open(store, reference.kind, reference.id)

@@ -1,0 +1,1 @@
+"""The jobs: one module each, with its VERSION, config and run(). specs.py lists them all."""

@@ -1,0 +1,5 @@
+"""`python -m lenscore` is the command `lenscore`."""
+
+from lenscore.cli import main
+
+main()
