@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import pipeline
-from flows.baselines import fit_baselines
+from flows.baselines import embed_baselines
 from flows.launchers import Launcher, LocalLauncher
 from flows.names import take_names
 from flows.pipeline import Searched
@@ -70,15 +70,16 @@ def discover_flow(config: str, store: str, settings: Any, launcher: Any) -> dict
     if models.finetuned is not None:
         made["finetuned"] = models.finetuned
     if training.sky is not None:
-        found = fit_baselines(steps, training, sample) if run.baselines else []
+        embeddings = [training.embeddings, *(embed_baselines(steps, training, sample) if run.baselines else ())]
         made["evaluation"] = steps.make(
             "evaluate",
             sky=training.sky,
             cutouts=training.cutouts,
             labels=training.labels,
-            scores=[item.scores for item in found] or list(training.scores.values()),
-            embeddings=[item.embeddings[0] for item in found if len(item.embeddings) == 1] or [training.embeddings],
+            scores=list(training.scores.values()),
+            embeddings=embeddings,
             candidates=candidates,
+            changes=None if run.baselines else {"encoders": ["pretrained"], "combinations": [["pretrained"]]},
         )
     results = {name: result_of(item) for name, item in made.items()}
     take_names(store, run, releases, results)

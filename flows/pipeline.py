@@ -122,5 +122,6 @@ def publish(
         models=[model for model in (models.encoder, models.linear, models.finetuned) if model is not None],
         scores=[scores for release in releases for scores in release.scores.values()],
         sample=sample,
+        neighbours=[release.neighbours for release in releases if release.neighbours is not None] or None,
     )
     return sheets, catalogue

@@ -70,15 +70,17 @@ def diff(
     """
     from jobs.launch import parse_config
     from jobs.runner import make_task, run_task
-    from lenscore.artifacts import Artifact, Runtime, find_name
+    from lenscore.artifacts import Artifact, Reference, Runtime, find_name
     from lenscore.cli.output import default_scratch
 
     opened = open_store(store)
     first, second = (find_name(opened, "candidates", release, version).reference for version in (before, after))
-    inputs = {"before": (first,), "after": (second,)}
+    inputs: dict[str, tuple[Reference, ...]] = {"before": (first,), "after": (second,)}
     for name, reference in (("cutouts_before", first), ("cutouts_after", second)):
         inputs[name] = Artifact.open(opened, reference.kind, reference.id).manifest.inputs["cutouts"]
-    artifact = run_task(opened, make_task("compare", parse_config("compare", {}), inputs), Runtime(scratch=default_scratch()))
+    artifact = run_task(
+        opened, make_task("compare", parse_config("compare", {}), inputs), Runtime(scratch=default_scratch())
+    )
     if as_json:
         print_json(artifact.read_json("summary.json"))
         return

@@ -9,7 +9,19 @@ import typer
 
 from lenscore.cli.output import DEFAULT_STORE, JsonOption, StoreOption, open_store, print_rows
 
-PACKAGES = ("torch", "torchvision", "zarr", "obstore", "s3fs", "dask", "prefect", "numpy", "scipy", "astropy", "pyarrow")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "zarr",
+    "obstore",
+    "s3fs",
+    "dask",
+    "prefect",
+    "numpy",
+    "scipy",
+    "astropy",
+    "pyarrow",
+)
 
 
 @dataclass(frozen=True)
@@ -26,8 +38,15 @@ def doctor(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> N
 
     Example: lenscore doctor --store s3://bucket/prefix
     """
-    findings = [*_versions(), _guarded("store", lambda: _store(store)), _guarded("gpu", _gpu), _guarded("faiss", _faiss)]
-    print_rows(("check", "well", "says"), ((item.what, "yes" if item.well else "NO", item.says) for item in findings), as_json)
+    findings = [
+        *_versions(),
+        _guarded("store", lambda: _store(store)),
+        _guarded("gpu", _gpu),
+        _guarded("faiss", _faiss),
+    ]
+    print_rows(
+        ("check", "well", "says"), ((item.what, "yes" if item.well else "NO", item.says) for item in findings), as_json
+    )
     if not all(item.well for item in findings):
         raise typer.Exit(1)
 
@@ -52,7 +71,11 @@ def _store(address: str) -> Finding:
     for key in ("work/doctor/probe", "work/doctor/only"):
         opened.delete(key)
     if second or not first:
-        return Finding("store", False, f"{opened.url} ignores create-only puts: two writers could damage each other; use another server")
+        return Finding(
+            "store",
+            False,
+            f"{opened.url} ignores create-only puts: two writers could damage each other; use another server",
+        )
     return Finding("store", True, f"{opened.url}, {len(all_names(opened))} names")
 
 

@@ -69,7 +69,9 @@ def rescore(
 def publish(
     survey: Annotated[str, typer.Argument(help="Survey or release whose newest candidates are published.")],
     config: ConfigOption,
-    grades: Annotated[list[Path] | None, typer.Option("--grades", help="Tables of people's grades; repeat for more.")] = None,
+    grades: Annotated[
+        list[Path] | None, typer.Option("--grades", help="Tables of people's grades; repeat for more.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,7 +90,9 @@ def publish(
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the store and the results.")] = Path("demo"),
-    config: Annotated[Path | None, typer.Option("--config", help="Another run file; the project's demo.toml by default.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Another run file; the project's demo.toml by default.")
+    ] = None,
 ) -> None:
     """The whole story on a simulated sky, in about ten minutes on two cores: no data, no server, no GPU.
 

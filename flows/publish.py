@@ -1,0 +1,60 @@
+"""The flow `publish`: the newest candidates again, with people's grades."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.launchers import Launcher, LocalLauncher
+from flows.names import name_artifacts, newest
+from flows.report import show_candidates
+from flows.settings import Settings
+from flows.steps import Steps
+from lenscore.artifacts import Artifact, Store
+
+
+def publish(
+    config: Path, survey: str, grades: list[Path], store: str, launcher: Launcher | None = None
+) -> dict[str, str]:
+    """Publish the newest candidates of a survey or release, with people's grades.
+
+    Args:
+        config: the run's TOML file.
+        survey: survey or release.
+        grades: tables of votes; all that were given before are kept as well.
+        store: address of the store.
+        launcher: what runs the jobs; processes on this machine if none is given.
+
+    Returns:
+        kind/id of the candidates, grades and catalogue by name.
+    """
+    settings = Settings.read(config)
+    made: dict[str, str] = publish_flow(
+        survey, [str(path.absolute()) for path in grades], store, settings, launcher or LocalLauncher()
+    )
+    return made
+
+
+@flow(name="publish", flow_run_name="publish {survey}", persist_result=False, validate_parameters=False)
+def publish_flow(survey: str, grades: list[str], store: str, settings: Any, launcher: Any) -> dict[str, str]:
+    """The newest candidates again, with people's grades."""
+    steps = Steps(settings, store, launcher)
+    last = _manifest(store, newest(store, "catalogue_release", survey))
+    inputs = {name: [str(item) for item in items] for name, items in last.inputs.items()}
+    candidates = newest(store, "candidates", survey)
+    made: dict[str, Any] = {"candidates": candidates}
+    if grades:
+        made["grades"] = steps.make(
+            "grade", changes={"files": grades}, candidates=candidates, grades=inputs.get("grades") or None
+        )
+        inputs["grades"] = [made["grades"]]
+    made["catalogue"] = steps.make("publish", **(inputs | {"candidates": [candidates]}))
+    results = {name: item if isinstance(item, str) else item.result() for name, item in made.items()}
+    name_artifacts(store, [(survey, results[name]) for name in ("grades", "catalogue") if name in results])
+    show_candidates(store, results)
+    return results
+
+
+def _manifest(store: str, text: str) -> Any:
+    kind, _, id = text.partition("/")
+    return Artifact.open(Store.open(store), kind, id).manifest
