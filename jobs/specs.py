@@ -257,6 +257,7 @@ JOBS = (
             Input("models", ("model",), "any"),
             Input("scores", ("scores",), "any"),
             Input("sample", ("cutouts",), "optional"),
+            Input("neighbours", ("neighbours",), "any"),
         ),
         "catalogue_release",
     ),

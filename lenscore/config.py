@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticUndefined
 
 
@@ -11,6 +11,15 @@ class Config(BaseModel):
     """Base of every configuration model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_tables(cls, given: Any) -> Any:
+        """A table that sets some values of a nested model leaves the others as this model has them by default."""
+        if not isinstance(given, dict):
+            return given
+        defaults = {name: info.default for name, info in cls.model_fields.items()}
+        return {name: _completed(defaults.get(name), value) for name, value in given.items()}
 
     def identity(self) -> dict[str, Any]:
         """The values that can change a result, as JSON types.
@@ -51,12 +60,15 @@ def field(
     return Field(default, description=description, json_schema_extra=extra, **constraints)
 
 
-def explain(model: type[Config], prefix: str = "") -> Iterator[tuple[str, str, str, str, str]]:
+def explain(
+    model: type[Config], prefix: str = "", default: Config | None = None
+) -> Iterator[tuple[str, str, str, str, str]]:
     """List a model's fields, nested ones included.
 
     Args:
         model: a configuration class.
         prefix: dotted path before the names.
+        default: values of a nested model that differ from its class's own.
 
     Yields:
         (name, default, unit, source, description), all as text.
@@ -64,13 +76,20 @@ def explain(model: type[Config], prefix: str = "") -> Iterator[tuple[str, str, s
     for name, info in model.model_fields.items():
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         path = f"{prefix}{name}"
+        value = getattr(default, name) if default is not None else info.get_default(call_default_factory=True)
         nested = info.annotation
         if isinstance(nested, type) and issubclass(nested, Config):
-            yield from explain(nested, f"{path}.")
+            yield from explain(nested, f"{path}.", value if isinstance(value, Config) else None)
             continue
-        required = info.is_required()
-        default = "required" if required else str(info.get_default(call_default_factory=True))
-        yield path, default, str(extra.get("unit", "")), str(extra.get("source", "")), info.description or ""
+        shown = "required" if info.is_required() and default is None else str(value)
+        yield path, shown, str(extra.get("unit", "")), str(extra.get("source", "")), info.description or ""
+
+
+def _completed(default: Any, given: Any) -> Any:
+    if not (isinstance(default, Config) and isinstance(given, dict)):
+        return given
+    values = {name: getattr(default, name) for name in type(default).model_fields}
+    return values | {name: _completed(values.get(name), value) for name, value in given.items()}
 
 
 def _is_identity(model: type[Config], name: str) -> bool:

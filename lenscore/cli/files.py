@@ -125,9 +125,9 @@ def query(
 
     Example: lenscore query demo-dr1 --position 12.5 -3.25 -k 20
     """
-    from lenscore.similarity.query import find_similar
+    from lenscore.similarity.release import find_similar
 
-    table = find_similar(
+    answer = find_similar(
         open_store(store),
         release,
         ids=tuple(ids or ()),
@@ -135,15 +135,17 @@ def query(
         images=(image,) if image else (),
         k=k,
     )
+    for note in answer.notes:
+        typer.echo(note, err=True)
     if out is not None:
         from lenscore.candidates.formats import write_catalogue
 
-        write_catalogue(table, out)
-    rows = table.to_pylist()
-    # ls_id exceeds what a JSON number holds exactly.
-    columns = table.column_names
+        write_catalogue(answer.table, out)
+    # ls_id exceeds what a JSON number holds exactly, and JSON knows no NaN.
+    rows = ({**row, "ls_id": str(row["ls_id"])} for row in answer.table.to_pylist())
+    columns = answer.table.column_names
     print_rows(
-        columns, ([str(row[name]) if name == "ls_id" else row[name] for name in columns] for row in rows), as_json
+        columns, ([None if row[name] != row[name] else row[name] for name in columns] for row in rows), as_json
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 QUIET = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # the first start makes the database
     "PREFECT_CLI_PROMPT": "false",
     "DO_NOT_TRACK": "1",
 }

@@ -1,0 +1,1 @@
+"""Readers of survey data: every layout behind `base.Reader`."""

@@ -1,0 +1,72 @@
+"""The local launcher passes the contract."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.launchers import Launcher, LocalLauncher
+from flows.launchers.local import _counts
+from lenscore.artifacts import Store
+from tests.flows.launcher_contract import LauncherContract
+
+SETTLE_SECONDS = 10
+
+
+def processes(scratch: Path) -> dict[int, str]:
+    """Running processes that were started with this scratch folder: pid and command line."""
+    found: dict[int, str] = {}
+    for folder in Path("/proc").iterdir():
+        try:
+            if not folder.name.isdigit() or os.fsencode(scratch) not in (folder / "environ").read_bytes():
+                continue
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if line:  # one that has ended and was not waited for has none
+            found[int(folder.name)] = line
+    return found
+
+
+class TestLocalLauncher(LauncherContract):
+    """Processes on this machine."""
+
+    workers = 1
+
+    @pytest.fixture
+    def launcher(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
+        self.scratch = tmp_path / "scratch-of-jobs"
+        monkeypatch.setenv("LENSCORE_SCRATCH", str(self.scratch))
+        return LocalLauncher(workers=self.workers, threads=1, device="cpu")
+
+    def kill_job(self, store: Store) -> None:
+        for pid, line in processes(self.scratch).items():
+            if f"--store={store.url}" in line:
+                os.kill(pid, signal.SIGKILL)
+
+    def alive(self, store: Store) -> list[str]:
+        end = time.monotonic() + SETTLE_SECONDS
+        while (left := processes(self.scratch)) and time.monotonic() < end:
+            time.sleep(0.1)
+        return list(left.values())
+
+
+class TestLocalLauncherWithWorkers(TestLocalLauncher):
+    """The same, where jobs start processes of their own: these must end as well."""
+
+    workers = 2
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("embed 512/8000 images_per_second=700", (512, 8000)),
+        ("pretrain 3 loss=4.2", (0, 0)),
+        ("reading a/b 1/2", (1, 2)),
+        ("", (0, 0)),
+    ],
+)
+def test_progress_is_read_from_lines(line: str, counts: tuple[int, int]) -> None:
+    assert _counts(line) == counts
