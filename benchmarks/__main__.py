@@ -39,7 +39,8 @@ def page(sections: Iterable[tuple[str, list[Figure]]], size: float) -> str:
         f"Written by `make bench` (size {size:g}) on {datetime.now(UTC):%Y-%m-%d}, {_processor()}. Each row compares two ways "
         "of doing the same in one run, which also checks that they agree.\n\n"
         "| what | ours | against | ratio | to reach | reached | conditions |\n| --- | --- | --- | --- | --- | --- | --- |\n"
-        + "\n".join(rows) + "\n"
+        + "\n".join(rows)
+        + "\n"
     )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import Figure
 
-DIMENSION, STEPS, STRENGTH, REPEATS = 2048, 15, 100.0, 3
+DIMENSION, STEPS, STRENGTH, REPEATS = 2048, 15, 1.0, 3
 SIZES = (40_000, 80_000, 160_000)
 PAPER_ROWS, PAPER_EPOCH_S = 4_500_000, 45.0
 METHODS = ("torch", "memory", "store", "store 8 fits")
@@ -50,10 +50,10 @@ def main(size: float = 1.0) -> list[Figure]:
         _figure("linear fit, 8 penalties in one, from the store", last["store 8 fits"]["seconds"], 8 * torch_s,
                 "1x: no slower", 1.0, agree, note.format(carried["store 8 fits"])),
     ]
-    memory = last["memory"]["peak_gib"] / last["torch"]["peak_gib"]
+    memory = last["torch"]["peak_gib"] / last["memory"]["peak_gib"]
     figures.append(Figure(
         what="linear fit, memory", ours=last["memory"]["peak_gib"], theirs=last["torch"]["peak_gib"], unit="GiB",
-        against="torch LBFGS, float32 in memory", reach="half", ratio=memory, passed=memory <= 0.55,
+        against="torch LBFGS, float32 in memory", reach="2x: half", ratio=memory, passed=memory >= 1.9,
         note=f"{rows} x {DIMENSION}, above the libraries; from the store {last['store']['peak_gib']:.2f} GiB",
     ))
     return figures
@@ -102,12 +102,14 @@ def make(folder: Path, rows: int) -> dict[str, float]:
 
     rng = np.random.default_rng(0)
     truth = rng.normal(size=DIMENSION) / np.sqrt(DIMENSION)
+    # unlike scales, so that the fit is far from its minimum after STEPS steps, as with real embeddings
+    scales = np.geomspace(1, 0.03, DIMENSION, dtype=np.float32)
     features, logits = np.empty((rows, DIMENSION), np.float16), np.empty(rows)
     for start in range(0, rows, 8192):
         part = rng.standard_normal((min(8192, rows - start), DIMENSION), dtype=np.float32)
-        features[start : start + len(part)] = part
+        features[start : start + len(part)] = part * scales
         logits[start : start + len(part)] = 2 * part @ truth - 4
-    np.save(folder / f"features-{rows}.npy", features)
+    features.tofile(folder / f"features-{rows}.f16")
     np.save(folder / f"classes-{rows}.npy", rng.random(rows) < 1 / (1 + np.exp(-logits)))
     artifact = small_embeddings(Store.open(str(folder / "store")), vectors=features)
     (folder / f"id-{rows}").write_text(artifact.id)
@@ -118,24 +120,25 @@ def fit_torch(folder: Path, rows: int, classes: NDArray[np.bool_], ready: Callab
     """Linear layer, BCE with logits, torch.optim.LBFGS with strong Wolfe line search."""
     import torch
 
-    half = np.load(folder / f"features-{rows}.npy", mmap_mode="r")
     features, targets = torch.empty(rows, DIMENSION), torch.from_numpy(classes.astype(np.float32))[:, None]
-    for start in range(0, rows, 4096):
-        features[start : start + 4096] = torch.from_numpy(np.array(half[start : start + 4096]))
+    with (folder / f"features-{rows}.f16").open("rb") as file:
+        for start in range(0, rows, 4096):
+            part = np.fromfile(file, np.float16, min(4096, rows - start) * DIMENSION)
+            features[start : start + 4096] = torch.from_numpy(part).reshape(-1, DIMENSION)
     layer = torch.nn.Linear(DIMENSION, 1)
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.constant_(layer.bias, float(np.log(classes.mean() / (1 - classes.mean()))))
     optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=STEPS, history_size=10, line_search_fn="strong_wolfe",
                                   max_eval=10 * STEPS, tolerance_change=0, tolerance_grad=0)
-    calls, last = 0, 0.0
+    calls = 0
 
     def closure() -> torch.Tensor:
-        nonlocal calls, last
+        nonlocal calls
         optimiser.zero_grad()
         cross = torch.nn.functional.binary_cross_entropy_with_logits(layer(features), targets, reduction="sum")
         loss: torch.Tensor = cross + STRENGTH / 2 * layer.weight.square().sum()
         loss.backward()
-        calls, last = calls + 1, float(loss)
+        calls += 1
         return loss
 
     ready()
@@ -155,7 +158,7 @@ def fit_ours(
 
     features: Rows
     if method == "memory":
-        features = HeldRows(np.load(folder / f"features-{rows}.npy"))
+        features = HeldRows(np.fromfile(folder / f"features-{rows}.f16", np.float16).reshape(rows, DIMENSION))
     else:
         artifact = Artifact.open(Store.open(str(folder / "store")), "embeddings", (folder / f"id-{rows}").read_text())
         features = SideBySide([Embeddings.open(artifact)])

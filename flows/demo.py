@@ -34,10 +34,14 @@ def run_demo(out: Path, config: Path | None = None) -> None:
     again = [(name, rescore(config, name, store, launcher)) for name in later]
     text = "\n".join(_report(Store.open(store), out, settings.run.survey, made, again))
     (out / "report.md").write_text(f"{text}\n")
-    print(f"\n{text}\n\n{time.monotonic() - started:.0f} s in all; everything is in {out}/, this text in {out / 'report.md'}")
+    print(
+        f"\n{text}\n\n{time.monotonic() - started:.0f} s in all; everything is in {out}/, this text in {out / 'report.md'}"
+    )
 
 
-def _report(store: Store, out: Path, survey: str, made: dict[str, str], again: list[tuple[str, dict[str, str]]]) -> Iterator[str]:
+def _report(
+    store: Store, out: Path, survey: str, made: dict[str, str], again: list[tuple[str, dict[str, str]]]
+) -> Iterator[str]:
     if "evaluation" in made:
         yield from _found(_open(store, made["evaluation"]).read_json("evaluation.json"))
     for name, folder in FOLDERS.items():

@@ -79,7 +79,8 @@ def discover_flow(config: str, store: str, settings: Any, launcher: Any) -> dict
             scores=list(training.scores.values()),
             embeddings=embeddings,
             candidates=candidates,
-            changes=None if run.baselines else {"encoders": ["pretrained"], "combinations": [["pretrained"]]},
+            changes={"scores": list(training.scores)}
+            | ({} if run.baselines else {"encoders": ["pretrained"], "combinations": [["pretrained"]]}),
         )
     results = {name: result_of(item) for name, item in made.items()}
     take_names(store, run, releases, results)

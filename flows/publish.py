@@ -9,7 +9,8 @@ from flows.launchers import Launcher, LocalLauncher
 from flows.names import name_artifacts, newest
 from flows.report import show_candidates
 from flows.settings import Settings
-from flows.steps import Steps
+from flows.steps import Steps, parse_reference
+from jobs.tasks import make_task
 from lenscore.artifacts import Artifact, Store
 
 
@@ -44,15 +45,24 @@ def publish_flow(survey: str, grades: list[str], store: str, settings: Any, laun
     candidates = newest(store, "candidates", survey)
     made: dict[str, Any] = {"candidates": candidates}
     if grades:
-        made["grades"] = steps.make(
-            "grade", changes={"files": grades}, candidates=candidates, grades=inputs.get("grades") or None
-        )
+        earlier = _votes_before(steps, grades, candidates, inputs.get("grades", []))
+        made["grades"] = steps.make("grade", changes={"files": grades}, candidates=candidates, grades=earlier or None)
         inputs["grades"] = [made["grades"]]
     made["catalogue"] = steps.make("publish", **(inputs | {"candidates": [candidates]}))
     results = {name: item if isinstance(item, str) else item.result() for name, item in made.items()}
     name_artifacts(store, [(survey, results[name]) for name in ("grades", "catalogue") if name in results])
     show_candidates(store, results)
     return results
+
+
+def _votes_before(steps: Steps, files: list[str], candidates: str, last: list[str]) -> list[str]:
+    """Grades to add these files to: the last ones, or, where they hold these files already, what they were added to."""
+    for text in last:
+        before = _manifest(steps.store, text).inputs.get("grades", ())
+        inputs = {"candidates": (parse_reference(candidates),), "grades": before}
+        if str(make_task("grade", steps.settings.config("grade", files=files), inputs).reference) == text:
+            return [str(item) for item in before]
+    return last
 
 
 def _manifest(store: str, text: str) -> Any:

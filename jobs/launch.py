@@ -110,10 +110,11 @@ def run_phase(store: Store, task: Task, runtime: Runtime, phase: str, units: str
     if not task.spec.sharded:
         raise InputError(f"job {task.spec.name} is not sharded and has no phase {phase!r}", "use --phase all")
     if phase in ("plan", "units"):
+        wanted = _unit_range(units)
         with working_folder(runtime) as placed:
             plan_task(store, task, placed)
             if phase == "units":
-                run_units(store, task, placed, _unit_range(units))
+                run_units(store, task, placed, wanted)
         return None
     if phase == "finish":
         return finish_task(store, task)

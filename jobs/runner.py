@@ -15,7 +15,7 @@ from jobs.progress import Reporter
 from jobs.tasks import Task, done_units, find_finished, load_record, make_task, unit_count, unit_key
 from lenscore.artifacts import ArraySpec, Artifact, Checkpoints, FileInfo, Inputs, Runtime, Sink, Store
 from lenscore.artifacts.manifest import canonical_json
-from lenscore.errors import LensError, NotFoundError, StoreError
+from lenscore.errors import InputError, LensError, NotFoundError, StoreError
 
 __all__ = ["finish_task", "make_task", "plan_task", "run_task", "run_units", "working_folder"]
 
@@ -93,6 +93,8 @@ def run_units(store: Store, task: Task, runtime: Runtime, units: Iterable[int] |
     planned = {info["path"]: FileInfo(**info) for info in plan["files"]}
     total = unit_count(task, plan["rows"])
     wanted = range(total) if units is None else sorted(units)
+    if wanted and wanted[-1] >= total:
+        raise InputError(f"{task.spec.name} has {total} units, there is no unit {wanted[-1]}", f"use 0 to {total - 1}")
     done = done_units(store, task)
     inputs = _open_inputs(store, task)
     failed: dict[int, LensError] = {}
@@ -191,9 +193,19 @@ def _open_inputs(store: Store, task: Task) -> Inputs:
 
 def _cost(started: float, runtime: Runtime) -> dict[str, float]:
     seconds = time.perf_counter() - started
-    used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     gpus = runtime.ranks if runtime.device.startswith("cuda") else 0
-    return {"seconds": seconds, "gpu_seconds": seconds * gpus, "peak_memory_gib": round(used / 2**20, 3)}
+    return {"seconds": seconds, "gpu_seconds": seconds * gpus, "peak_memory_gib": _peak_memory_gib()}
+
+
+def _peak_memory_gib() -> float:
+    """Peak of this process, or of its largest child. getrusage would also count what it was forked from."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    try:
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        own = int(line.split()[1])
+    except (OSError, StopIteration):
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(max(own, children) / 2**20, 3)
 
 
 def _wait_for(store: Store, task: Task) -> Artifact:

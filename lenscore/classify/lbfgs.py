@@ -28,7 +28,7 @@ def minimise(start: Vector, iterates: list[Vector], iterations: int = 100, toler
         start: first point (P,).
         iterates: each accepted point is appended.
         iterations: steps at most.
-        tolerance: stop when a step lowers the value by less than this, relatively.
+        tolerance: stop when a step lowers, or promises to lower, the value by less than this, relatively.
 
     Yields:
         Points (P,) to be answered with (value, gradient (P,)).
@@ -39,7 +39,7 @@ def minimise(start: Vector, iterates: list[Vector], iterations: int = 100, toler
     for _ in range(iterations):
         direction = _direction(gradient, pairs)
         slope = float(direction @ gradient)
-        if slope >= 0:
+        if -slope <= tolerance * abs(value):
             return
         first = 1.0 if pairs else min(1.0, 1 / float(np.abs(gradient).sum()))
         found = yield from _line_search(point, value, slope, direction, first)

@@ -207,7 +207,7 @@ def _encode_valid(
     scaled = images_bchw / step[:, :, None, None]
     stored = (np.rint(scaled) if config.kind == "int16" else scaled).astype(config.kind)
     # An image without noise has nothing to compare its error with but its own step.
-    unit = np.where(sigma > 0, sigma, step * config.steps_per_sigma)
+    unit = np.where((sigma > SMALLEST_STEP) & ~coarse, sigma, step * config.steps_per_sigma)
     return stored, step, _measure(images_bchw, stored, step, unit, coarse)
 
 

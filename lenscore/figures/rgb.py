@@ -34,7 +34,10 @@ def rgb(images_bchw: NDArray[np.float32], bands: Sequence[str]) -> NDArray[np.ui
 
 
 def centre(images: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
-    """The central size_px x size_px pixels of images (..., H, W)."""
+    """The central size_px x size_px pixels of images (..., H, W); smaller ones get a border of zeros."""
+    border = -(-max(size_px - min(images.shape[-2:]), 0) // 2)
+    if border:
+        images = np.pad(images, [(0, 0)] * (images.ndim - 2) + [(border, border)] * 2)
     top, left = ((side - size_px) // 2 for side in images.shape[-2:])
     return images[..., top : top + size_px, left : left + size_px]
 

@@ -31,20 +31,22 @@ def test_crossmatch_of_the_real_lists(real_data: Path, tmp_path: Path) -> None:
 
 
 def test_crossmatch_of_small_tables(tmp_path: Path) -> None:
-    (tmp_path / "objects.csv").write_text("name,alpha,delta\na,10,0\nb,359.9999,-5\nc,400,0\n")
+    (tmp_path / "objects.csv").write_text("name,x,y\na,10,0\nb,359.9999,-5\nc,400,0\n")
     (tmp_path / "lenses.csv").write_text("ra,dec\n10.001,0\n0.0001,-5\n")
     words = ("crossmatch", tmp_path / "objects.csv", tmp_path / "lenses.csv", "--out", tmp_path / "pairs.parquet")
     error = failure(*words)
     assert isinstance(error, InputError)
-    assert "alpha" in str(error)
-    ended = run(*words, "--objects-ra", "alpha", "--objects-dec", "delta", "--radius-arcsec", "5", "--json")
+    assert "x, y" in str(error)
+    ended = run(*words, "--objects-ra", "x", "--objects-dec", "y", "--radius-arcsec", "5", "--json")
     assert ended.json["pairs"] == 2
     assert (tmp_path / "pairs.parquet").is_file()
+    assert "ra = 400" in (tmp_path / "pairs.parquet.rejected.csv").read_text()
     assert run(*words, "--radius-arcsec", "-1").code == 2
 
 
 def test_catalogue_summary(tmp_path: Path) -> None:
-    lines = ["ra,dec,mag_z,region,grade", "10,0,18.5,south,A", "20,5,20.5,south,B", "30,50,19.0,north,A"]
+    lines = ["ra,dec,mag_z,z_phot,type,region,grade"]
+    lines += ["10,0,18.5,0.4,DEV,south,A", "20,5,20.5,0.7,SER,south,B", "30,50,19.0,0.5,DEV,north,A"]
     (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
     rows = run("catalogue", "summary", tmp_path / "mine.csv", "--json").json
     counts = {(row["grade"], row["survey"]): row["candidates"] for row in rows}
@@ -52,7 +54,7 @@ def test_catalogue_summary(tmp_path: Path) -> None:
     assert counts[("B", "South mag_z > 20")] == 1
     assert counts[("Total", "")] == 3
     run("catalogue", "summary", tmp_path / "mine.csv", "--out", tmp_path / "figures")
-    assert len(list((tmp_path / "figures").glob("*.png"))) >= 2
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"sky.png", "figure10-distributions.png"}
 
 
 def test_catalogue_summary_names_what_is_missing(tmp_path: Path) -> None:
@@ -70,8 +72,7 @@ def test_ingest_of_a_real_cutout(real_data: Path, tmp_path: Path) -> None:
     words = ("ingest", source, "--release", "dr9-south", "--store", tmp_path / "store", "--workers", 1, "--threads", 1)
     made = run(*words, "--json").json
     assert (made["release"], made["version"]) == ("dr9-south", "v1")
-    assert made["rows"] - made["rejected"] >= 1
-    assert made["rejected"] == 1
+    assert (made["rows"], made["rejected"]) == (1, 1)
     store = Store.open(str(tmp_path / "store"))
     assert str(find_name(store, "cutouts", "dr9-south").reference) == made["artifact"]
     text = run(*words).out

@@ -70,7 +70,7 @@ def test_inputs_by_the_beginning_of_an_id(file_store: Store, config: Path) -> No
 def test_a_unit_that_is_not_there(file_store: Store, config: Path) -> None:
     error = failure(*simulate(file_store, config, "--phase", "units", "--units", "5:7"))
     assert isinstance(error, InputError)
-    assert "5" in error.what
+    assert "there is no unit 6" in error.what
 
 
 def test_a_job_in_one_piece_has_no_phases(file_store: Store) -> None:
