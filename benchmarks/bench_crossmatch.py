@@ -59,22 +59,49 @@ def main(size: float = 1.0) -> list[Figure]:
 
 
 def _speed(what: str, ours: float, theirs: float, right: bool, note: str) -> Figure:
-    return Figure(what=what, ours=ours, theirs=theirs, unit="CPU s", against="astropy search_around_sky, in memory",
-                  reach="10x", ratio=theirs / ours, passed=right and theirs / ours >= 10, note=note)
+    return Figure(
+        what=what,
+        ours=ours,
+        theirs=theirs,
+        unit="CPU s",
+        against="astropy search_around_sky, in memory",
+        reach="10x",
+        ratio=theirs / ours,
+        passed=right and theirs / ours >= 10,
+        note=note,
+    )
 
 
 def _memory(report: dict[str, float], right: bool) -> Figure:
     peak, rows = report["peak_gib"], int(report["rows"])
     note = f"{rows:,} rows, {int(report['pairs']):,} pairs, {THREADS} threads, {report['wall']:.1f} s"
-    return Figure(what="crossmatch, peak memory", ours=peak, theirs=2.0, unit="GiB", against="the limit", reach="under 2 GB",
-                  ratio=2.0 / peak, passed=right and peak < 2 * 1e9 / 2**30, note=note)
+    return Figure(
+        what="crossmatch, peak memory",
+        ours=peak,
+        theirs=2.0,
+        unit="GiB",
+        against="the limit",
+        reach="under 2 GB",
+        ratio=2.0 / peak,
+        passed=right and peak < 2 * 1e9 / 2**30,
+        note=note,
+    )
 
 
 def _linearity(growing: list[dict[str, float]]) -> Figure:
     first, last = (report["cpu"] / report["rows"] * 1e9 for report in (growing[0], growing[-1]))
     sizes = ", ".join(f"{int(report['rows']):,} rows {report['cpu']:.1f} s" for report in growing)
-    return Figure(what="crossmatch, CPU time a row", ours=last, theirs=first, unit="ns", against="a quarter of the rows",
-                  reach="linear (0.8)", ratio=first / last, passed=first / last >= 0.8, note=sizes)
+    return Figure(
+        what="crossmatch, CPU time a row",
+        ours=last,
+        theirs=first,
+        unit="ns",
+        against="a quarter of the rows",
+        reach="linear (0.8)",
+        ratio=first / last,
+        passed=first / last >= 0.8,
+        note=sizes,
+    )
 
 
 def _best(reports: list[dict[str, float]]) -> float:
@@ -119,7 +146,11 @@ def _ours(folder: Path, parts: int) -> dict[str, object]:
     found, _ = match_table(table, TargetIndex(*_draw(LENSES, 99), RADIUS_ARCSEC), threads=THREADS)
     cpu, wall = time.process_time() - started, time.perf_counter() - wall
     return {
-        "cpu": cpu, "wall": wall, "rows": table.num_rows, "pairs": found.num_rows, "peak_gib": _peak_gib(),
+        "cpu": cpu,
+        "wall": wall,
+        "rows": table.num_rows,
+        "pairs": found.num_rows,
+        "peak_gib": _peak_gib(),
         "digest": _digest(found["row"].to_numpy(), found["target"].to_numpy()),
     }
 

@@ -108,8 +108,12 @@ def _time(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _wrong(
-    found: NDArray[np.float32], flat: tuple[NDArray[np.float32], NDArray[np.int64]], units: NDArray[np.float32],
-    own: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64],
+    found: NDArray[np.float32],
+    flat: tuple[NDArray[np.float32], NDArray[np.int64]],
+    units: NDArray[np.float32],
+    own: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
 ) -> int:
     """Number of objects whose similarities are not those of faiss that lie in their window, to 1e-5.
 

@@ -73,7 +73,12 @@ def kinds_table() -> str:
     """Kinds of artifact and what each one must hold."""
     makers = {kind: [spec.name for spec in JOBS if spec.output == kind] for kind in KINDS}
     rows = [
-        (f"`{kind.name}`", kind.holds, _code([f"{name}/" for name in kind.tables] + list(kind.files)), _code(makers[name]))
+        (
+            f"`{kind.name}`",
+            kind.holds,
+            _code([f"{name}/" for name in kind.tables] + list(kind.files)),
+            _code(makers[name]),
+        )
         for name, kind in KINDS.items()
     ]
     return _table(("kind", "holds", "always with", "made by"), rows)
@@ -122,7 +127,10 @@ def _job(spec: JobSpec) -> str:
 
 
 def _settings(model: type[Config]) -> str:
-    rows = [(f"`{name}`", _default(default), unit, source, says) for name, default, unit, source, says in explain_fields(model)]
+    rows = [
+        (f"`{name}`", _default(default), unit, source, says)
+        for name, default, unit, source, says in explain_fields(model)
+    ]
     text = _table(("setting", "default", "unit", "source", "meaning"), rows)
     for path, inner in _alternatives(model):
         text += f"\nA table of `{path}`, where one is given: {_first_line(inner)}\n\n{_settings(inner)}"
@@ -153,7 +161,9 @@ def _command(path: tuple[str, ...], command: click.Command) -> str:
     says, _, example = (command.help or "").partition("Example: ")
     arguments = [item for item in command.params if item.param_type_name == "argument"]
     options = [item for item in command.params if item.param_type_name == "option" and item.name != "help"]
-    usage = " ".join(["lenscore", *path, *(_argument(item) for item in arguments), "[OPTIONS]" if options else ""]).strip()
+    usage = " ".join(
+        ["lenscore", *path, *(_argument(item) for item in arguments), "[OPTIONS]" if options else ""]
+    ).strip()
     rows = [(f"`{_argument(item)}`", "", getattr(item, "help", "") or "") for item in arguments]
     rows += [(_code(item.opts), _option_default(item), getattr(item, "help", "") or "") for item in options]
     return (

@@ -17,4 +17,8 @@ def embed_baselines(steps: Steps, release: Searched, sample: Made) -> Iterator[M
     }
     for name, model in models.items():
         label = f"embed {release.name} by {name}"
-        yield steps.make("embed", release=release.name, label=label, cutouts=release.cutouts, model=model)
+        # The plain baseline is embedded plainly: the mean over turns would take orientation out of its pixels.
+        changes = {"average_views": False} if name == PCA else None
+        yield steps.make(
+            "embed", release=release.name, label=label, changes=changes, cutouts=release.cutouts, model=model
+        )

@@ -13,7 +13,7 @@ from flows.names import take_names
 from flows.pipeline import Searched
 from flows.report import show_candidates
 from flows.settings import Settings
-from flows.steps import Given, Steps, result_of
+from flows.steps import Given, Steps
 
 PARALLEL = 2
 
@@ -82,7 +82,7 @@ def discover_flow(config: str, store: str, settings: Any, launcher: Any) -> dict
             changes={"scores": list(training.scores)}
             | ({} if run.baselines else {"encoders": ["pretrained"], "combinations": [["pretrained"]]}),
         )
-    results = {name: result_of(item) for name, item in made.items()}
+    results = steps.results(made)
     take_names(store, run, releases, results)
     show_candidates(store, results)
     return results

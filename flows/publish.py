@@ -49,7 +49,7 @@ def publish_flow(survey: str, grades: list[str], store: str, settings: Any, laun
         made["grades"] = steps.make("grade", changes={"files": grades}, candidates=candidates, grades=earlier or None)
         inputs["grades"] = [made["grades"]]
     made["catalogue"] = steps.make("publish", **(inputs | {"candidates": [candidates]}))
-    results = {name: item if isinstance(item, str) else item.result() for name, item in made.items()}
+    results = steps.results(made)
     name_artifacts(store, [(survey, results[name]) for name in ("grades", "catalogue") if name in results])
     show_candidates(store, results)
     return results

@@ -62,7 +62,7 @@ def rescore_flow(release: str, store: str, settings: Any, launcher: Any) -> dict
             cutouts_before=_inputs_of(store, before, "cutouts"),
             cutouts_after=cutouts,
         )
-    results = {name: future.result() for name, future in made.items()}
+    results = steps.results(made)
     take_names(store, run, {release: searched}, results)
     show_candidates(store, results)
     return results

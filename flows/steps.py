@@ -7,6 +7,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import ProgressArtifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
+from prefect.exceptions import UnfinishedRun
 from prefect.futures import PrefectFuture
 from prefect.states import State
 from prefect.tasks import Task
@@ -104,6 +105,7 @@ class Steps:
 
     def __init__(self, settings: Settings, store: str, launcher: Launcher) -> None:
         self.settings, self.store, self.launcher = settings, store, launcher
+        self._submitted: list[Made] = []
 
     def make(
         self,
@@ -129,7 +131,22 @@ class Steps:
         config = self.settings.config(job, release, **(changes or {}))
         given = {name: _as_list(value) for name, value in inputs.items() if value is not None}
         title = label or " ".join(part for part in (job, release) if part)
-        return run_job.submit(title, job, config, given, self.store, self.launcher)
+        made = run_job.submit(title, job, config, given, self.store, self.launcher)
+        self._submitted.append(made)
+        return made
+
+    def results(self, made: Mapping[str, Given]) -> dict[str, str]:
+        """kind/id of artifacts, once all submitted jobs have ended.
+
+        Raises:
+            LensError: of the first job that failed, not of those that waited for it.
+        """
+        for future in self._submitted:
+            try:
+                future.result()
+            except UnfinishedRun:
+                continue
+        return {name: result_of(item) for name, item in made.items()}
 
 
 def parse_reference(text: str) -> Reference:

@@ -19,8 +19,14 @@ VERSION = 1
 class ClassifyConfig(Config):
     """Settings of classify."""
 
-    batch_rows: int = field(256, unit="objects", source="assumed", description="images in a forward pass (fine-tuned models)",
-                            ge=1, identity=False)
+    batch_rows: int = field(
+        256,
+        unit="objects",
+        source="assumed",
+        description="images in a forward pass (fine-tuned models)",
+        ge=1,
+        identity=False,
+    )
 
 
 def plan(config: ClassifyConfig, inputs: Inputs, sink: Sink, runtime: Runtime) -> int:

@@ -20,16 +20,26 @@ class CompareConfig(Config):
     """When two objects are one, and when its imaging has changed."""
 
     match_arcsec: float = field(
-        1.0, unit="arcsec", source="FACTS: Survey",
-        description="objects of different releases are one if mutually nearest within this", gt=0, le=60,
+        1.0,
+        unit="arcsec",
+        source="FACTS: Survey",
+        description="objects of different releases are one if mutually nearest within this",
+        gt=0,
+        le=60,
     )
     mag_tolerance: float = field(
-        0.02, unit="mag", source="assumed: a repeated measurement's scatter",
-        description="imaging counts as changed where a magnitude differs by more", ge=0,
+        0.02,
+        unit="mag",
+        source="assumed: a repeated measurement's scatter",
+        description="imaging counts as changed where a magnitude differs by more",
+        ge=0,
     )
     imaging_tolerance: float = field(
-        0.05, unit="", source="assumed: less is not seen in an image",
-        description="imaging counts as changed where depth or seeing differ by more than this fraction", ge=0,
+        0.05,
+        unit="",
+        source="assumed: less is not seen in an image",
+        description="imaging counts as changed where depth or seeing differ by more than this fraction",
+        ge=0,
     )
 
 
@@ -47,6 +57,7 @@ def run(config: CompareConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpoi
     sink.write_table("differences", differences)
     sink.write_json("summary.json", summary)
     sink.metrics(
-        rows=differences.num_rows, in_both=summary["in_both"],
+        rows=differences.num_rows,
+        in_both=summary["in_both"],
         **{change.replace(" ", "_"): sum(causes.values()) for change, causes in summary["changes"].items()},
     )

@@ -31,33 +31,63 @@ CATALOGUE_ONLY = "catalogue columns"
 class EvaluateConfig(Config):
     """Settings of evaluate."""
 
-    encoders: tuple[str, ...] = field(("pretrained", "untrained", "pca"), unit="", source="assumed",
-                                      description="names of the embeddings, in the order they are given")
-    combinations: tuple[tuple[str, ...], ...] = field(
-        (("pretrained",), ("untrained",), ("pca",), ("pretrained", "pca"), ("untrained", "pca")), unit="",
-        source="SCIENCE: the comparisons", description="encoders that a linear classifier is fitted to, side by side",
+    encoders: tuple[str, ...] = field(
+        ("pretrained", "untrained", "pca"),
+        unit="",
+        source="assumed",
+        description="names of the embeddings, in the order they are given",
     )
-    scores: tuple[str, ...] = field((), unit="", source="assumed", description="names of the scores, in the order they are given")
+    combinations: tuple[tuple[str, ...], ...] = field(
+        (("pretrained",), ("untrained",), ("pca",), ("pretrained", "pca"), ("untrained", "pca")),
+        unit="",
+        source="SCIENCE: the comparisons",
+        description="encoders that a linear classifier is fitted to, side by side",
+    )
+    scores: tuple[str, ...] = field(
+        (), unit="", source="assumed", description="names of the scores, in the order they are given"
+    )
     split: SplitConfig = field(SplitConfig(), unit="", source="FACTS: Classification", description="as in fit_linear")
     solver: SolverConfig = field(SolverConfig(), unit="", source="paper 3.3.3", description="as in fit_linear")
     budget: BudgetConfig = field(BudgetConfig(), unit="", source="paper 3.3.2", description="as in fit_linear; fixes N")
-    whitened: int | None = field(128, unit="components", source="SCIENCE: longer runs",
-                                 description="components of the similarity search; none: the embedding as it is", ge=1)
+    whitened: int | None = field(
+        128,
+        unit="components",
+        source="SCIENCE: longer runs",
+        description="components of the similarity search; none: the embedding as it is",
+        ge=1,
+    )
     queries: int = field(3, unit="lenses", source="paper 4.1", description="known lenses in a similarity search", ge=1)
     draws: int = field(20, unit="", source="assumed", description="similarity searches, each from other lenses", ge=1)
-    similar: int = field(100, unit="objects", source="issue: enrichment among the first 100", description="similar objects "
-                         "looked at in a search", ge=1)
-    arc_mag_edges: tuple[float, ...] = field((18.0, 20.0, 21.0, 21.7, 22.5, 24.0, 27.0), unit="mag", source="SCIENCE: g < 21, > 21.7",
-                                             description="bins of recall by g magnitude of the arcs", min_length=2)
-    theta_e_edges: tuple[float, ...] = field((0.3, 0.8, 1.2, 1.6, 2.2, 4.0), unit="arcsec", source="assumed",
-                                             description="bins of recall by Einstein radius", min_length=2)
+    similar: int = field(
+        100,
+        unit="objects",
+        source="issue: enrichment among the first 100",
+        description="similar objects looked at in a search",
+        ge=1,
+    )
+    arc_mag_edges: tuple[float, ...] = field(
+        (18.0, 20.0, 21.0, 21.7, 22.5, 24.0, 27.0),
+        unit="mag",
+        source="SCIENCE: g < 21, > 21.7",
+        description="bins of recall by g magnitude of the arcs",
+        min_length=2,
+    )
+    theta_e_edges: tuple[float, ...] = field(
+        (0.3, 0.8, 1.2, 1.6, 2.2, 4.0),
+        unit="arcsec",
+        source="assumed",
+        description="bins of recall by Einstein radius",
+        min_length=2,
+    )
     seed: int = field(0, unit="", source="assumed", description="seed of draws of queries and of random orders")
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
         unknown = {name for names in self.combinations for name in names} - set(self.encoders)
         if unknown:
-            raise ValueError(f"combinations name {sorted(unknown)}, which are not among encoders {self.encoders}; add them")
+            raise ValueError(
+                f"combinations name {sorted(unknown)}, which are not among encoders {self.encoders}; add them"
+            )
         return self
 
 
@@ -85,21 +115,43 @@ def run(config: EvaluateConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpo
     top = config.budget.top(int(pool.sum()), every.rows)
     figures = [row for method in [*given, *methods] for row in judging.judge(method, pool, truth, top)]
     figures += judging.judge_random(pool, truth, top, config.seed)
-    recall = [row for method in [*given, *methods]
-              for quantity, edges in (("arc_mag_g", config.arc_mag_edges), ("theta_e_arcsec", config.theta_e_edges))
-              for row in judging.recall_rows(method, pool, truth, top, quantity, edges)]
-    similar = [row for name, reader in readers.items() for row in judging.similarity_rows(
-        name, SideBySide([reader]), valid, truth, config.whitened, config.queries, config.draws, config.similar, config.seed)]
+    recall = [
+        row
+        for method in [*given, *methods]
+        for quantity, edges in (("arc_mag_g", config.arc_mag_edges), ("theta_e_arcsec", config.theta_e_edges))
+        for row in judging.recall_rows(method, pool, truth, top, quantity, edges)
+    ]
+    similar = [
+        row
+        for name, reader in readers.items()
+        for row in judging.similarity_rows(
+            name,
+            SideBySide([reader]),
+            valid,
+            truth,
+            config.whitened,
+            config.queries,
+            config.draws,
+            config.similar,
+            config.seed,
+        )
+    ]
     sink.write_table("methods", judging.table(figures, judging.METHODS))
     sink.write_table("recall", judging.table(recall, judging.RECALL))
     sink.write_table("similarity", judging.table(similar, judging.SIMILARITY))
     found = inputs.optional("candidates")
-    sink.write_json("evaluation.json", {
-        "objects": every.rows, "pool": int(pool.sum()), "top": top,
-        "lenses": judging.count_lenses(truth, pool), "methods": judging.summarise_methods(figures),
-        "similarity": judging.summarise_similarity(similar),
-        "candidates": judging.judge_candidates(found, inputs.one("cutouts"), truth) if found else None,
-    })
+    sink.write_json(
+        "evaluation.json",
+        {
+            "objects": every.rows,
+            "pool": int(pool.sum()),
+            "top": top,
+            "lenses": judging.count_lenses(truth, pool),
+            "methods": judging.summarise_methods(figures),
+            "similarity": judging.summarise_similarity(similar),
+            "candidates": judging.judge_candidates(found, inputs.one("cutouts"), truth) if found else None,
+        },
+    )
 
 
 def _embeddings(config: EvaluateConfig, inputs: Inputs) -> dict[str, Embeddings]:
@@ -107,7 +159,9 @@ def _embeddings(config: EvaluateConfig, inputs: Inputs) -> dict[str, Embeddings]
 
     artifacts = inputs.many("embeddings")
     if len(artifacts) != len(config.encoders):
-        raise InputError(f"{len(artifacts)} embeddings for encoders {config.encoders}", "give one of each, in this order")
+        raise InputError(
+            f"{len(artifacts)} embeddings for encoders {config.encoders}", "give one of each, in this order"
+        )
     return {name: Embeddings.open(artifact) for name, artifact in zip(config.encoders, artifacts, strict=True)}
 
 
@@ -132,8 +186,16 @@ def _fit(
     methods, trained = [], []
     for name, features in sets:
         with tempfile.TemporaryDirectory(dir=runtime.scratch) as scratch:
-            fitted = fit_scores(features, splits, config.split.ratios, config.solver, config.budget, runtime.memory_gib,
-                                Path(scratch), runtime.threads)
+            fitted = fit_scores(
+                features,
+                splits,
+                config.split.ratios,
+                config.solver,
+                config.budget,
+                runtime.memory_gib,
+                Path(scratch),
+                runtime.threads,
+            )
         methods.append(Method(name, fitted.scores))
         trained.append(fitted.trained)
     return methods, np.unique(np.concatenate(trained))

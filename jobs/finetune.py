@@ -23,18 +23,33 @@ class FinetuneConfig(Config):
     """Settings of finetune."""
 
     split: SplitConfig = field(SplitConfig(), unit="", source="FACTS: Classification", description="as in fit_linear")
-    ratio: int = field(4000, unit="nonlenses / lens", source="paper 4.2", description="training set; the largest of the "
-                       "split's ratios that fits, where this one does not", ge=1)
-    training: TrainingConfig = field(TrainingConfig(), unit="", source="FACTS: Classification", description="the training")
+    ratio: int = field(
+        4000,
+        unit="nonlenses / lens",
+        source="paper 4.2",
+        description="training set; the largest of the split's ratios that fits, where this one does not",
+        ge=1,
+    )
+    training: TrainingConfig = field(
+        TrainingConfig(), unit="", source="FACTS: Classification", description="the training"
+    )
     augment: AugmentConfig = field(
-        AugmentConfig(extinction=False, flip=False, rescale=False), unit="", source="FACTS: Classification (jitter-crop, "
-        "rotation, noise, blur)", description="augmentations",
+        AugmentConfig(extinction=False, flip=False, rescale=False),
+        unit="",
+        source="FACTS: Classification (jitter-crop, rotation, noise, blur)",
+        description="augmentations",
     )
     budget: BudgetConfig = field(BudgetConfig(), unit="", source="paper 3.3.2", description="images to be inspected")
     prior: PriorConfig = field(PriorConfig(), unit="", source="paper 4.2", description="true share of lenses")
     seed: int = field(0, unit="", source="assumed", description="seed of head, order and augmentation")
-    score_rows: int = field(256, unit="objects", source="assumed", description="images in a forward pass without gradients",
-                            ge=1, identity=False)
+    score_rows: int = field(
+        256,
+        unit="objects",
+        source="assumed",
+        description="images in a forward pass without gradients",
+        ge=1,
+        identity=False,
+    )
 
 
 def run(config: FinetuneConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpoints, runtime: Runtime) -> None:
@@ -54,15 +69,37 @@ def run(config: FinetuneConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpo
     part, ratio = set_to_fit(splits.train, config.ratio, config.split.ratios)
     classifier = open_network(inputs.one("model"), config.training, config.seed, runtime.device, cutouts.bands)
     fits = inputs.optional("augmentation_fits")
-    augmenter = Augmenter(config.augment, Fits.from_artifact(fits) if fits else Fits.table2(), cutouts.release,
-                          classifier.encoder.input_px)
+    augmenter = Augmenter(
+        config.augment,
+        Fits.from_artifact(fits) if fits else Fits.table2(),
+        cutouts.release,
+        classifier.encoder.input_px,
+    )
     feed = TrainingFeed(cutouts, part, cutouts.size_px, runtime.memory_gib, runtime.threads)
     validation, top = splits.validation, config.budget.top(len(splits.validation.rows), splits.valid_rows)
     progress = train(
-        classifier, {name: value.clone() for name, value in classifier.tensors().items()}, feed, augmenter, config.training,
-        config.seed, top,
-        lambda network: rank(score_rows(network, cutouts, validation.rows, config.score_rows, runtime.threads), validation.is_lens),
-        checkpoints, lambda done, total, loss: sink.progress(done, total, loss=loss),
+        classifier,
+        {name: value.clone() for name, value in classifier.tensors().items()},
+        feed,
+        augmenter,
+        config.training,
+        config.seed,
+        top,
+        lambda network: rank(
+            score_rows(network, cutouts, validation.rows, config.score_rows, runtime.threads), validation.is_lens
+        ),
+        checkpoints,
+        lambda done, total, loss: sink.progress(done, total, loss=loss),
     )
-    finish(sink, classifier, progress, cutouts, splits, ratio, config.budget, config.prior.lenses_per_object,
-           config.score_rows, runtime.threads)
+    finish(
+        sink,
+        classifier,
+        progress,
+        cutouts,
+        splits,
+        ratio,
+        config.budget,
+        config.prior.lenses_per_object,
+        config.score_rows,
+        runtime.threads,
+    )

@@ -22,15 +22,26 @@ VERSION = 1
 class FitLinearConfig(Config):
     """Settings of fit_linear."""
 
-    split: SplitConfig = field(SplitConfig(), unit="", source="FACTS: Classification", description="parts and nested sets")
+    split: SplitConfig = field(
+        SplitConfig(), unit="", source="FACTS: Classification", description="parts and nested sets"
+    )
     solver: SolverConfig = field(SolverConfig(), unit="", source="paper 3.3.3", description="the fit")
     budget: BudgetConfig = field(BudgetConfig(), unit="", source="paper 3.3.2", description="images to be inspected")
     prior: PriorConfig = field(PriorConfig(), unit="", source="paper 4.2", description="true share of lenses")
-    ratio: int | None = field(None, unit="nonlenses / lens", source="paper 4.2 (4000)",
-                              description="training set of the final model; none, or one that the data does not allow: "
-                              "the best on validation")
-    audit_rows: int = field(200, unit="objects", source="paper 3.3 (some 40 of 4 million were lenses)",
-                            description="nonlenses with the highest scores to list", ge=1)
+    ratio: int | None = field(
+        None,
+        unit="nonlenses / lens",
+        source="paper 4.2 (4000)",
+        description="training set of the final model; none, or one that the data does not allow: "
+        "the best on validation",
+    )
+    audit_rows: int = field(
+        200,
+        unit="objects",
+        source="paper 3.3 (some 40 of 4 million were lenses)",
+        description="nonlenses with the highest scores to list",
+        ge=1,
+    )
 
 
 def run(config: FitLinearConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpoints, runtime: Runtime) -> None:
@@ -53,10 +64,27 @@ def run(config: FitLinearConfig, inputs: Inputs, sink: Sink, checkpoints: Checkp
         rows, places = hold(features, [part.rows for part in parts], runtime.memory_gib, Path(scratch))
         held = Held(*rows)
         candidates = search(
-            held.train, len(splits.train.lenses), held.validation, len(splits.validation.lenses), features.widths, ratios,
-            config.solver, runtime.threads, runtime.device, lambda done, loss: sink.progress(done, None, loss=loss),
+            held.train,
+            len(splits.train.lenses),
+            held.validation,
+            len(splits.validation.lenses),
+            features.widths,
+            ratios,
+            config.solver,
+            runtime.threads,
+            runtime.device,
+            lambda done, loss: sink.progress(done, None, loss=loss),
         )
         choice = choose(candidates, left_out, config.ratio, config.budget.top(held.validation.rows, splits.valid_rows))
-        finish(choice, held, splits, features, inputs.one("cutouts"), sink, config.budget,
-               config.prior.lenses_per_object, config.audit_rows)
+        finish(
+            choice,
+            held,
+            splits,
+            features,
+            inputs.one("cutouts"),
+            sink,
+            config.budget,
+            config.prior.lenses_per_object,
+            config.audit_rows,
+        )
         sink.metrics(held_in=places)

@@ -35,8 +35,11 @@ class IndexConfig(Config):
         "sq8", unit="", source="assumed: a quarter of the memory, little loss", description="how vectors are stored"
     )
     components: int | None = field(
-        None, unit="", source="paper 4.1: cosine of the embeddings as they are; whitening is ours",
-        description="whiten to this many components first; none: no whitening", ge=1,
+        None,
+        unit="",
+        source="paper 4.1: cosine of the embeddings as they are; whitening is ours",
+        description="whiten to this many components first; none: no whitening",
+        ge=1,
     )
     train_rows: int = field(
         500_000, unit="rows", source="assumed: 39 vectors for each of 13,000 lists", description="rows trained on", ge=2
@@ -47,14 +50,21 @@ class IndexConfig(Config):
     links: int = field(32, unit="", source="assumed: faiss", description="links of an object in the graph", ge=4)
     pq_bytes: int = field(32, unit="byte", source="assumed", description="bytes an object with coding pq", ge=1)
     effort: int = field(
-        32, unit="", source="assumed; see the recall table",
-        description="lists (ivf) or candidates (hnsw) looked at in a query", ge=1,
+        32,
+        unit="",
+        source="assumed; see the recall table",
+        description="lists (ivf) or candidates (hnsw) looked at in a query",
+        ge=1,
     )
     efforts: tuple[int, ...] = field(
         (1, 8, 32, 128), unit="", source="assumed", description="efforts in the recall report"
     )
-    recall_k: tuple[int, ...] = field((1, 10, 100), unit="", source="assumed", description="k in the recall report", min_length=1)
-    queries: int = field(50, unit="", source="assumed", description="queries a bin of magnitude in the recall report", ge=1)
+    recall_k: tuple[int, ...] = field(
+        (1, 10, 100), unit="", source="assumed", description="k in the recall report", min_length=1
+    )
+    queries: int = field(
+        50, unit="", source="assumed", description="queries a bin of magnitude in the recall report", ge=1
+    )
     band: str = field("r", unit="", source="FACTS: Similarity", description="band of the bins")
     bin_mag: float = field(1.0, unit="mag", source="assumed", description="width of the bins", gt=0)
     seed: int = field(0, unit="", source="assumed", description="seed of samples and k-means")
@@ -75,20 +85,28 @@ def run(config: IndexConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpoint
     objects = add_vectors(index, _batches(embeddings, whitening, sink))
     _store(index, sample[:16], sink, INDEX)
     sink.write_bytes(WHITENING, whitening.to_bytes())
-    sink.write_json(INFO, {
-        "embeddings": embeddings.id, "cutouts": inputs.one("cutouts").id, "objects": objects, "kind": shape.kind,
-        "coding": shape.coding, "lists": shape.lists, "effort": config.effort, "components": config.components,
-        "factory": shape.factory, "bytes_per_object": shape.bytes_per_object,
-    })
+    sink.write_json(
+        INFO,
+        {
+            "embeddings": embeddings.id,
+            "cutouts": inputs.one("cutouts").id,
+            "objects": objects,
+            "kind": shape.kind,
+            "coding": shape.coding,
+            "lists": shape.lists,
+            "effort": config.effort,
+            "components": config.components,
+            "factory": shape.factory,
+            "bytes_per_object": shape.bytes_per_object,
+        },
+    )
     efforts = tuple(sorted({*config.efforts, config.effort}))
     report = measure_recall(index, embeddings, whitening, queries, config.recall_k, efforts, runtime.device)
     sink.write_table("recall", report)
     sink.metrics(objects=objects, recall=_overall(report, config.effort, max(config.recall_k)))
 
 
-def _sample(
-    config: IndexConfig, embeddings: Embeddings, held_out: set[int]
-) -> tuple[NDArray[np.float32], Whitening]:
+def _sample(config: IndexConfig, embeddings: Embeddings, held_out: set[int]) -> tuple[NDArray[np.float32], Whitening]:
     """Training vectors, without the queries that the recall is measured with."""
     import numpy as np
 
@@ -97,11 +115,15 @@ def _sample(
     from lenscore.similarity.exact import prepare
     from lenscore.similarity.sample import sample_rows
 
-    parts = [vectors[~np.isin(rows, list(held_out))] for rows, vectors in
-             sample_rows(embeddings, config.train_rows, config.seed)]
+    parts = [
+        vectors[~np.isin(rows, list(held_out))]
+        for rows, vectors in sample_rows(embeddings, config.train_rows, config.seed)
+    ]
     if not sum(map(len, parts)):
-        raise InputError(f"none of {embeddings.rows} embeddings is valid and outside the recall report's queries",
-                         "embed more images, or lower `queries`")
+        raise InputError(
+            f"none of {embeddings.rows} embeddings is valid and outside the recall report's queries",
+            "embed more images, or lower `queries`",
+        )
     whitening = Whitening.fit(parts, config.components)
     return np.concatenate([prepare(part, whitening) for part in parts]), whitening
 
@@ -140,7 +162,9 @@ def _store(index: Any, probe: NDArray[np.float32], sink: Sink, name: str) -> Non
         again = faiss.read_index(str(path))
         same = all(np.array_equal(a, b) for a, b in zip(index.search(probe, 1), again.search(probe, 1), strict=True))
         if again.ntotal != index.ntotal or not same:
-            raise StoreError(f"the index read back from {path} gives other answers", "check the scratch disk, run again")
+            raise StoreError(
+                f"the index read back from {path} gives other answers", "check the scratch disk, run again"
+            )
 
 
 def _overall(report: pa.Table, effort: int, k: int) -> float:

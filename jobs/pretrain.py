@@ -102,9 +102,7 @@ def _prepare(config: PretrainConfig, inputs: Inputs, runtime: Runtime, device: t
 
     cutouts, view_px = Cutouts.open(inputs.one("cutouts")), config.encoder.input_px
     fits = inputs.optional("augmentation_fits")
-    augmenter = Augmenter(
-        config.augment, Fits.from_artifact(fits) if fits else Fits.table2(), cutouts.release, view_px
-    )
+    augmenter = Augmenter(config.augment, Fits.from_artifact(fits) if fits else Fits.table2(), cutouts.release, view_px)
     feed = Feed(cutouts, field_px(config.augment, view_px), runtime.memory_gib / runtime.ranks, runtime.threads)
     epochs = DEFAULT_EPOCHS if config.epochs is None else config.epochs
     steps = config.steps if config.steps is not None else round(epochs * steps_per_epoch(len(feed), config.moco))

@@ -40,11 +40,18 @@ class SimilarConfig(Config):
     )
     limit_band: str = field("z", unit="", source="FACTS: Similarity", description="band of the limit")
     components: int | None = field(
-        None, unit="", source="paper 4.1: cosine of the embeddings as they are; whitening is ours",
-        description="whiten to this many components first; none: no whitening", ge=1,
+        None,
+        unit="",
+        source="paper 4.1: cosine of the embeddings as they are; whitening is ours",
+        description="whiten to this many components first; none: no whitening",
+        ge=1,
     )
     whitening_rows: int = field(
-        200_000, unit="rows", source="assumed: 100 rows a dimension", description="rows that the whitening is fitted on", ge=2
+        200_000,
+        unit="rows",
+        source="assumed: 100 rows a dimension",
+        description="rows that the whitening is fitted on",
+        ge=2,
     )
     seed: int = field(0, unit="", source="assumed", description="seed of the choice of those rows")
 
@@ -62,10 +69,19 @@ def plan(config: SimilarConfig, inputs: Inputs, sink: Sink, runtime: Runtime) ->
     for path, spec in array_specs(embeddings.rows, dimension, config.k).items():
         sink.declare_array(path, spec)
     ranked = _write_sorted(config, embeddings, cutouts.catalogue, whitening, sink, runtime)
-    sink.write_json(INFO, {
-        "embeddings": embeddings.id, "cutouts": cutouts.artifact.id, "k": config.k, "window_mag": config.window_mag,
-        "band": config.band, "components": config.components, "dimension": dimension, "ranked": ranked,
-    })
+    sink.write_json(
+        INFO,
+        {
+            "embeddings": embeddings.id,
+            "cutouts": cutouts.artifact.id,
+            "k": config.k,
+            "window_mag": config.window_mag,
+            "band": config.band,
+            "components": config.components,
+            "dimension": dimension,
+            "ranked": ranked,
+        },
+    )
     sink.metrics(objects=embeddings.rows, without_neighbours=embeddings.rows - ranked)
     return embeddings.rows
 
@@ -92,8 +108,10 @@ def _fit_whitening(config: SimilarConfig, embeddings: Embeddings, catalogue: Tab
     from lenscore.similarity.sample import sample_batches
 
     if embeddings.rows != catalogue.num_rows:
-        raise InputError(f"{embeddings.rows} embeddings for {catalogue.num_rows} objects of the catalogue",
-                         "hand over the cutouts that were embedded")
+        raise InputError(
+            f"{embeddings.rows} embeddings for {catalogue.num_rows} objects of the catalogue",
+            "hand over the cutouts that were embedded",
+        )
     batches = sample_batches(embeddings, config.whitening_rows, config.seed)
     return Whitening.fit(batches, config.components)
 
@@ -137,9 +155,7 @@ def _store_blocks(buckets: Buckets, sink: Sink) -> int:
     return ranked
 
 
-def _keyed(
-    config: SimilarConfig, embeddings: Embeddings, catalogue: Table, whitening: Whitening
-) -> Iterator[Keyed]:
+def _keyed(config: SimilarConfig, embeddings: Embeddings, catalogue: Table, whitening: Whitening) -> Iterator[Keyed]:
     import numpy as np
 
     from lenscore.similarity.sample import usable

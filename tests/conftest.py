@@ -4,11 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 from lenscore.artifacts import Store  # noqa: E402
+
+settings.register_profile("lenscore", deadline=None)  # a busy machine must not fail a test
+settings.load_profile("lenscore")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -19,21 +19,24 @@ CROWDED_OUT, NO_LONGER_CROWDED = "better candidate near by", "better candidate n
 MODEL, IMAGING, BOTH = "model changed", "imaging changed", "model and imaging changed"
 CUT, LIST = "moved across the cut", "other candidates came or went"
 
-DIFFERENCES = pa.schema([
-    pa.field("change", pa.string()),
-    pa.field("cause", pa.string()),
-    pa.field("detail", pa.string()),
-    pa.field("ls_id_before", pa.int64()),
-    pa.field("ls_id_after", pa.int64()),
-    pa.field("release_before", pa.string()),
-    pa.field("release_after", pa.string()),
-    pa.field("ra", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("separation_arcsec", pa.float64(), metadata={"unit": "arcsec"}),
-    pa.field("rank_before", pa.int64()),
-    pa.field("rank_after", pa.int64()),
-])
+DIFFERENCES = pa.schema(
+    [
+        pa.field("change", pa.string()),
+        pa.field("cause", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("ls_id_before", pa.int64()),
+        pa.field("ls_id_after", pa.int64()),
+        pa.field("release_before", pa.string()),
+        pa.field("release_after", pa.string()),
+        pa.field("ra", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("separation_arcsec", pa.float64(), metadata={"unit": "arcsec"}),
+        pa.field("rank_before", pa.int64()),
+        pa.field("rank_after", pa.int64()),
+    ]
+)
 """A row a difference. Ranks are null, and ls_id -1, where the object is not in that list or not in that release."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -49,7 +52,12 @@ class Tolerance:
 
 
 def compare_versions(
-    before: Version, after: Version, match_arcsec: float, tolerance: Tolerance, *, scheduler: str | None = None,
+    before: Version,
+    after: Version,
+    match_arcsec: float,
+    tolerance: Tolerance,
+    *,
+    scheduler: str | None = None,
     threads: int = 1,
 ) -> tuple[pa.Table, dict[str, Any]]:
     """List the differences between two versions, each with its cause.
@@ -110,14 +118,26 @@ def _of_after(before: Version, after: Version, place: int, twin: Twin | None, im
     special = {"near a better candidate": NO_LONGER_CROWDED, "": ""}.get(reason, NO_LONGER_KNOWN)
     cause = special or _cause(before, after, other, key, detail, CUT)
     apart = {"separation_arcsec": _at_twin(row, twin)["separation_arcsec"]}
-    return row | apart | {"ls_id_before": other[1], "release_before": other[0], "cause": cause, "detail": reason or detail}
+    return (
+        row | apart | {"ls_id_before": other[1], "release_before": other[0], "cause": cause, "detail": reason or detail}
+    )
 
 
 def _blank(version: Version, place: int) -> dict[str, Any]:
     ra, dec = (version.rows[name][place].as_py() for name in ("ra", "dec"))
     return {
-        "change": "", "cause": "", "detail": "", "ls_id_before": NO_ID, "ls_id_after": NO_ID, "release_before": "",
-        "release_after": "", "ra": ra, "dec": dec, "separation_arcsec": None, "rank_before": None, "rank_after": None,
+        "change": "",
+        "cause": "",
+        "detail": "",
+        "ls_id_before": NO_ID,
+        "ls_id_after": NO_ID,
+        "release_before": "",
+        "release_after": "",
+        "ra": ra,
+        "dec": dec,
+        "separation_arcsec": None,
+        "rank_before": None,
+        "rank_after": None,
     }
 
 
@@ -137,7 +157,12 @@ class _Imaging:
     """Tells whether an object's imaging differs between the two versions."""
 
     def __init__(
-        self, before: Version, after: Version, forward: list[Twin | None], backward: list[Twin | None], tolerance: Tolerance
+        self,
+        before: Version,
+        after: Version,
+        forward: list[Twin | None],
+        backward: list[Twin | None],
+        tolerance: Tolerance,
     ) -> None:
         self.tolerance = tolerance
         self.same_cutouts = {name for name, id in before.cutouts.items() if after.cutouts.get(name) == id}

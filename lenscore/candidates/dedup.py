@@ -26,7 +26,12 @@ class Picked:
 
 
 def pick_best(
-    ra_n: ArrayLike, dec_n: ArrayLike, group_n: ArrayLike, budget_g: ArrayLike, barred_n: ArrayLike, radius_arcsec: float
+    ra_n: ArrayLike,
+    dec_n: ArrayLike,
+    group_n: ArrayLike,
+    budget_g: ArrayLike,
+    barred_n: ArrayLike,
+    radius_arcsec: float,
 ) -> Picked:
     """Go down a list, taking each row that has no taken row near by, until its group is full.
 

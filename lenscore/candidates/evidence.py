@@ -71,15 +71,19 @@ def dropped_table(ranking: Ranking, searched: Sequence[Searched], strata: Sequen
     objects = ranking.pool.objects_n[chosen]
     others = np.where(ranking.barred_n[chosen], NOBODY, ranking.picked.suppressor_n[chosen])
     by = np.where(others == NOBODY, NO_ID, ranking.pool.objects_n["ls_id"][others]) if len(chosen) else others
-    return pa.table({
-        **_identity_columns(objects, searched),
-        "stratum": pa.array([strata[number].name for number in ranking.pool.stratum_n[chosen].tolist()], pa.string()),
-        "best_rank": pa.array(ranking.pool.best_rank_n[chosen]),
-        "reason": pa.array([reasons[number] for number in chosen.tolist()], pa.string()),
-        "by_ls_id": pa.array(by, pa.int64()),
-        "nearest_lens": pa.array(ranking.known.system_n[chosen].tolist(), pa.string()),
-        "nearest_lens_arcsec": pa.array(ranking.known.separation_arcsec_n[chosen]),
-    })
+    return pa.table(
+        {
+            **_identity_columns(objects, searched),
+            "stratum": pa.array(
+                [strata[number].name for number in ranking.pool.stratum_n[chosen].tolist()], pa.string()
+            ),
+            "best_rank": pa.array(ranking.pool.best_rank_n[chosen]),
+            "reason": pa.array([reasons[number] for number in chosen.tolist()], pa.string()),
+            "by_ls_id": pa.array(by, pa.int64()),
+            "nearest_lens": pa.array(ranking.known.system_n[chosen].tolist(), pa.string()),
+            "nearest_lens_arcsec": pa.array(ranking.known.separation_arcsec_n[chosen]),
+        }
+    )
 
 
 def _identity_columns(objects: Objects, searched: Sequence[Searched]) -> dict[str, pa.Array]:
@@ -140,7 +144,10 @@ def _known_columns(ranking: Ranking, chosen: NDArray[np.int64]) -> dict[str, pa.
 
 
 def _method_columns(
-    objects: Objects, stratum_n: NDArray[np.int64], searched: Sequence[Searched], strata: Sequence[Stratum],
+    objects: Objects,
+    stratum_n: NDArray[np.int64],
+    searched: Sequence[Searched],
+    strata: Sequence[Stratum],
     methods: Sequence[str],
 ) -> dict[str, pa.Array]:
     places = {name: _Places(len(objects)) for name in methods}
@@ -224,7 +231,11 @@ def _count_suppressed(ranking: Ranking) -> NDArray[np.int64]:
 def _sources(objects: Objects, searched: Sequence[Searched]) -> list[str]:
     texts = []
     for item in searched:
-        artifacts = [item.cutouts, *([item.labels] if item.labels else []), *(m.artifact for m in item.methods.values())]
+        artifacts = [
+            item.cutouts,
+            *([item.labels] if item.labels else []),
+            *(m.artifact for m in item.methods.values()),
+        ]
         texts.append(" ".join(str(artifact.reference) for artifact in artifacts))
     return [texts[number] for number in objects["release"].tolist()]
 

@@ -16,27 +16,33 @@ LENS, NEAR, AMBIGUOUS, NONLENS = "lens", "near", "ambiguous", "nonlens"
 STRENGTHS = (NEAR, AMBIGUOUS, LENS)
 """Weakest first: who is near one lens and is another one, is a lens."""
 
-LABELS = pa.schema([
-    *(FOUND.field(name) for name in ("row", "ls_id", "ra", "dec")),
-    pa.field("label", pa.string()),
-    pa.field("system_id", pa.string()),
-    pa.field("separation_arcsec", pa.float64(), metadata={"unit": "arcsec"}),
-])
+LABELS = pa.schema(
+    [
+        *(FOUND.field(name) for name in ("row", "ls_id", "ra", "dec")),
+        pa.field("label", pa.string()),
+        pa.field("system_id", pa.string()),
+        pa.field("separation_arcsec", pa.float64(), metadata={"unit": "arcsec"}),
+    ]
+)
 """Rows that are not plain nonlenses. A row that is not here is a nonlens."""
 
-VETTING = pa.schema([
-    *LABELS,
-    pa.field("names", pa.list_(pa.string())),
-    pa.field("grades", pa.list_(pa.string())),
-    pa.field("grade", pa.string()),
-])
+VETTING = pa.schema(
+    [
+        *LABELS,
+        pa.field("names", pa.list_(pa.string())),
+        pa.field("grades", pa.list_(pa.string())),
+        pa.field("grade", pa.string()),
+    ]
+)
 """Listed lenses on which nobody has voted yet: grade is empty, to be filled in; grades are those of the lists."""
 
 VOTED = pa.schema([pa.field("row", pa.int64()), pa.field("kept", pa.bool_())])
 """Objects on which people have voted."""
 
 
-def accepted_systems(grades: Iterable[Sequence[str]], lens_grades: Sequence[str], ungraded_are_lenses: bool) -> NDArray[np.bool_]:
+def accepted_systems(
+    grades: Iterable[Sequence[str]], lens_grades: Sequence[str], ungraded_are_lenses: bool
+) -> NDArray[np.bool_]:
     """Which systems count as lenses by their lists' grades alone.
 
     Args:

@@ -207,7 +207,9 @@ def merge(tops: Sequence[dict[str, TopRows]]) -> Pool:
     for stratum, row in enumerate(tops):
         for method, top in enumerate(row.values()):
             best = top.best()
-            parts.append((best, np.full(len(best), stratum), competition_ranks(best["score"]), np.full(len(best), method)))
+            parts.append(
+                (best, np.full(len(best), stratum), competition_ranks(best["score"]), np.full(len(best), method))
+            )
     objects, strata, ranks, methods = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((objects["ls_id"], objects["release"], strata, methods, ranks))
     keys = objects["release"][order].astype(np.int64) << 40 | objects["row"][order]
@@ -251,8 +253,10 @@ def read_strata(item: Searched, strata: Sequence[Stratum], start: int, stop: int
     used = [stratum for stratum in strata if stratum.mag_min is not None or stratum.mag_max is not None]
     for stratum in used:
         if stratum.band not in item.bands:
-            raise InputError(f"stratum {stratum.name!r} is cut in band {stratum.band!r}, which {item.name} has not",
-                             f"use one of {', '.join(item.bands)}")
+            raise InputError(
+                f"stratum {stratum.name!r} is cut in band {stratum.band!r}, which {item.name} has not",
+                f"use one of {', '.join(item.bands)}",
+            )
     mags = sorted({f"mag_{stratum.band}" for stratum in used})
     batch = item.catalogue.read(["ls_id", "ra", "dec", "region", *mags], start, stop)
     return batch, stratum_of(batch, strata)

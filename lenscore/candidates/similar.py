@@ -71,7 +71,9 @@ def add_similarity(
         missing -= found
         owner.methods[SIMILARITY] = similar_objects(item, rows, per_query)
     if neighbours and missing:
-        raise InputError(f"query {min(missing)} is in no release that has neighbours", "give the ls_id of an object in one")
+        raise InputError(
+            f"query {min(missing)} is in no release that has neighbours", "give the ls_id of an object in one"
+        )
 
 
 def similar_objects(neighbours: Artifact, query_rows: NDArray[np.int64], per_query: int) -> SimilarObjects:
@@ -92,9 +94,9 @@ def similar_objects(neighbours: Artifact, query_rows: NDArray[np.int64], per_que
         found, alike = reader.of(queries)
         real = found[:, :per_query] != NO_NEIGHBOUR
         owner = np.broadcast_to(queries[:, None], real.shape)
-        parts.append(np.rec.fromarrays(
-            [found[:, :per_query][real], alike[:, :per_query][real], owner[real]], dtype=SIMILAR
-        ))
+        parts.append(
+            np.rec.fromarrays([found[:, :per_query][real], alike[:, :per_query][real], owner[real]], dtype=SIMILAR)
+        )
     every = np.concatenate([np.empty(0, SIMILAR), *parts])
     every = every[np.lexsort((every["query"], -every["similarity"], every["row"]))]
     _, first = np.unique(every["row"], return_index=True)

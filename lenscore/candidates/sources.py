@@ -77,8 +77,10 @@ class Searched:
 
     def provenance(self) -> dict[str, Any]:
         """Which artifacts and models are behind it, as JSON types."""
-        methods = {name: {"artifact": str(item.artifact.reference), "models": models_of(item.artifact)}
-                   for name, item in self.methods.items()}
+        methods = {
+            name: {"artifact": str(item.artifact.reference), "models": models_of(item.artifact)}
+            for name, item in self.methods.items()
+        }
         labels = str(self.labels.reference) if self.labels else None
         return {"release": self.name, "cutouts": str(self.cutouts.reference), "labels": labels, "methods": methods}
 
@@ -113,7 +115,8 @@ def open_searched(
         if item.table("scores").num_rows != owner.catalogue.num_rows:
             raise InputError(
                 f"scores {item.id[:12]} have {item.table('scores').num_rows} rows, their catalogue "
-                f"{owner.catalogue.num_rows}", "classify these cutouts again"
+                f"{owner.catalogue.num_rows}",
+                "classify these cutouts again",
             )
         owner.methods[name] = ScoreTable(item)
     return list(searched.values())

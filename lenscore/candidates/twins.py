@@ -72,7 +72,8 @@ class Version:
         if wanted != given:
             odd = min(wanted ^ given)
             raise InputError(
-                f"{odd} is not in both the candidates' sources and the cutouts given", "give those that sources.json names"
+                f"{odd} is not in both the candidates' sources and the cutouts given",
+                "give those that sources.json names",
             )
         return Version(
             artifact=artifact,
@@ -158,8 +159,12 @@ def _mutually_nearest(
 
 
 def _nearest(
-    ra: NDArray[np.float64], dec: NDArray[np.float64], catalogues: list[Catalogue], match_arcsec: float,
-    scheduler: str | None, threads: int,
+    ra: NDArray[np.float64],
+    dec: NDArray[np.float64],
+    catalogues: list[Catalogue],
+    match_arcsec: float,
+    scheduler: str | None,
+    threads: int,
 ) -> list[Twin | None]:
     """The object nearest to each position, of all catalogues."""
     best: list[tuple[float, Twin] | None] = [None] * len(ra)

@@ -46,7 +46,9 @@ def find_graded(grades: Sequence[Artifact], catalogue: Table, lens_votes: Sequen
     places: dict[int, tuple[float, float]] = {}
     for item in grades:
         votes = item.table("grades").read(["ls_id", "grade"]).to_pylist()
-        rows += [(row["ls_id"], row["grade"].casefold() in wanted) for row in votes if row["grade"] not in ("", DISPUTED)]
+        rows += [
+            (row["ls_id"], row["grade"].casefold() in wanted) for row in votes if row["grade"] not in ("", DISPUTED)
+        ]
         places |= _candidate_places(item)
     missing = sorted({ls_id for ls_id, _ in rows} - places.keys())
     places |= _catalogue_places(catalogue, missing) if missing else {}
@@ -59,7 +61,9 @@ def find_graded(grades: Sequence[Artifact], catalogue: Table, lens_votes: Sequen
 def _candidate_places(grades: Artifact) -> dict[int, tuple[float, float]]:
     places: dict[int, tuple[float, float]] = {}
     for reference in grades.manifest.inputs.get("candidates", ()):
-        table = Artifact.open(grades.store, reference.kind, reference.id).table("candidates").read(["ls_id", "ra", "dec"])
+        table = (
+            Artifact.open(grades.store, reference.kind, reference.id).table("candidates").read(["ls_id", "ra", "dec"])
+        )
         places |= {row["ls_id"]: (row["ra"], row["dec"]) for row in table.to_pylist()}
     return places
 

@@ -21,7 +21,7 @@ class Basis:
     Args:
         components: how many were asked for of each encoder; None for standardised features.
         mean: (D,).
-        matrix: (D, P).
+        matrix: (D, P), or the diagonal of one (D,).
     """
 
     components: int | None
@@ -31,7 +31,7 @@ class Basis:
     @property
     def size(self) -> int:
         """Number of new features, P."""
-        return int(self.matrix.shape[1])
+        return int(self.matrix.shape[-1])
 
     def weights(self, point: Matrix) -> tuple[Matrix, float]:
         """Weights of raw features.
@@ -42,12 +42,13 @@ class Basis:
         Returns:
             (w (D,), b).
         """
-        weights = self.matrix @ point[:-1]
+        weights = self.matrix * point[:-1] if self.matrix.ndim == 1 else self.matrix @ point[:-1]
         return weights, float(point[-1] - self.mean @ weights)
 
     def gradient(self, weights: Matrix, bias: float) -> Matrix:
         """Gradient with respect to (v, c) from that with respect to (w, b); (P + 1,)."""
-        return np.append(self.matrix.T @ (weights - self.mean * bias), bias)
+        centred = weights - self.mean * bias
+        return np.append(self.matrix * centred if self.matrix.ndim == 1 else self.matrix.T @ centred, bias)
 
 
 def fit_bases(
@@ -76,7 +77,7 @@ def fit_bases(
 def _matrix(covariance: Matrix, widths: Sequence[int], components: int | None) -> Matrix:
     if components is None:
         deviation = np.sqrt(covariance.diagonal())
-        return np.diag(np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 0))
+        return np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 0)
     edges = np.concatenate([[0], np.cumsum(widths)])
     columns = []
     for first, last in pairwise(edges):

@@ -1,6 +1,7 @@
 """Features of many objects: where they are held, and walking over them in blocks with read-ahead."""
 
 import shutil
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lenscore.cutouts.shards import ShardReader
 from lenscore.errors import InputError
 from lenscore.similarity import Embeddings
 
 Ints = NDArray[np.int64]
 Half = NDArray[np.float16]
 
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 16 << 20
+READERS = 4
 MEMORY_SHARE = 0.7
 
 
@@ -52,6 +55,25 @@ class HeldRows:
         return self.values[start:stop]
 
 
+class StoreVectors:
+    """Consecutive rows of one embeddings artifact, chunk by chunk without Zarr's work for each; threads may share it."""
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        self._shards = ShardReader(embeddings.artifact, "embeddings.zarr/embeddings")
+        self.dimension = embeddings.dimension
+
+    def read(self, start: int, stop: int) -> Half:
+        """Rows start to stop, (stop - start, D) float16."""
+        size, out = self._shards.chunk_rows, np.empty((stop - start, self.dimension), np.float16)
+        for chunk in range(start // size, -(-stop // size)):
+            first, last = max(start, chunk * size), min(stop, (chunk + 1) * size)
+            if last - first == size:
+                self._shards.decode(self._shards.fetch(chunk), out[first - start : last - start])
+            else:
+                out[first - start : last - start] = self._shards.read(chunk)[first - chunk * size : last - chunk * size]
+        return out
+
+
 class SideBySide:
     """Several encoders' embeddings of the same objects as one long vector each.
 
@@ -69,6 +91,7 @@ class SideBySide:
         if len(set(made_from)) > 1:
             raise InputError(f"embeddings of different cutouts were put side by side: {made_from}", "embed one release")
         self.readers = tuple(embeddings)
+        self._vectors = [StoreVectors(reader) for reader in embeddings]
         self.rows = embeddings[0].rows
         self.widths = tuple(reader.dimension for reader in embeddings)
         self.dimension = sum(self.widths)
@@ -76,7 +99,7 @@ class SideBySide:
 
     def read(self, start: int, stop: int) -> Half:
         """Rows start to stop of all encoders, (stop - start, D) float16."""
-        parts = [reader.read(start, stop) for reader in self.readers]
+        parts = [vectors.read(start, stop) for vectors in self._vectors]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def take(self, rows: Ints) -> Half:
@@ -116,7 +139,7 @@ def block_rows(dimension: int) -> int:
 
 
 def read_blocks(features: Rows, stop: int | None = None) -> Iterator[tuple[int, Half]]:
-    """Walk over rows 0 to stop; the next block is read while this one is worked on.
+    """Walk over rows 0 to stop; the next blocks are read while this one is worked on.
 
     Args:
         features: what to read.
@@ -128,11 +151,11 @@ def read_blocks(features: Rows, stop: int | None = None) -> Iterator[tuple[int, 
     stop = features.rows if stop is None else stop
     size = block_rows(features.dimension)
     spans = [(start, min(stop, start + size)) for start in range(0, stop, size)]
-    with ThreadPoolExecutor(1) as reader:
-        ahead = [reader.submit(_read, features, span) for span in spans[:1]]
+    with ThreadPoolExecutor(READERS) as pool:
+        ahead = deque(pool.submit(_read, features, span) for span in spans[:READERS])
         for number, (start, _) in enumerate(spans):
-            block = ahead.pop().result()
-            ahead = [reader.submit(_read, features, span) for span in spans[number + 1 : number + 2]]
+            block = ahead.popleft().result()
+            ahead.extend(pool.submit(_read, features, span) for span in spans[number + READERS : number + READERS + 1])
             yield start, block
 
 

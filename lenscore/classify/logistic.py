@@ -48,7 +48,7 @@ def fit_all(
     """Minimise binary cross-entropy by full-batch LBFGS, all fits at once.
 
     Each round reads the features once and answers every fit that still runs: with 2048 features the reading costs as
-    much as the arithmetic of two. Memory is two blocks beside the features themselves.
+    much as the arithmetic of two. Memory is a few blocks of 16 MB beside the features themselves.
 
     Args:
         fits: what to fit; their iterates are filled.

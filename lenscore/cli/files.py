@@ -144,9 +144,7 @@ def query(
     # ls_id exceeds what a JSON number holds exactly, and JSON knows no NaN.
     rows = ({**row, "ls_id": str(row["ls_id"])} for row in answer.table.to_pylist())
     columns = answer.table.column_names
-    print_rows(
-        columns, ([None if row[name] != row[name] else row[name] for name in columns] for row in rows), as_json
-    )
+    print_rows(columns, ([None if row[name] != row[name] else row[name] for name in columns] for row in rows), as_json)
 
 
 @catalogue_app.command("summary")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lenscore.cutouts import Cutouts
+from lenscore.cutouts import Batch, Cutouts
 from lenscore.errors import InputError
 from lenscore.models.encoder import Encoder, check_images, embed_views
 
@@ -47,25 +47,36 @@ def embed_rows(
             "use a model that was trained on these bands",
         )
     check_images(torch.empty(0, len(cutouts.bands), cutouts.size_px, cutouts.size_px), encoder.bands, encoder.input_px)
-    vectors, valid = np.zeros((len(rows), encoder.dimension), np.float16), np.zeros(len(rows), bool)
-    for found in cutouts.stream(rows.start, rows.stop, batch, encoder.input_px, threads):
-        images = torch.from_numpy(found.images_bchw).to(device, non_blocking=True)
+    # Vectors stay on the device until all are made: nothing waits for a GPU before.
+    vectors = torch.zeros(len(rows), encoder.dimension, dtype=torch.float16, device=device)
+    valid = np.zeros(len(rows), bool)
+    for found in cutouts.stream(rows.start, rows.stop, batch, encoder.input_px, threads, raw=device.type == "cuda"):
+        place = slice(found.start - rows.start, found.stop - rows.start)
+        images = _images(found, device)
         with torch.inference_mode():
-            embedded = embed_views(encoder, images) if average_views else encoder.embed(images)
-        place = slice(found.start - rows.start, found.start - rows.start + len(images))
-        vectors[place] = _as_float16(embedded, found.valid_b)
+            vectors[place] = embed_views(encoder, images) if average_views else encoder.embed(images)
         valid[place] = found.valid_b
         if done:
             done(place.stop)
-    return vectors, valid
+    return _checked(vectors, valid, rows.start), valid
 
 
-def _as_float16(embedded: torch.Tensor, valid_b: NDArray[np.bool_]) -> NDArray[np.float16]:
-    values = embedded.float().cpu().numpy()
-    values[~valid_b] = 0
-    if not np.isfinite(values).all() or np.abs(values).max(initial=0) > MAX_FLOAT16:
-        worst = float(np.abs(values).max())
+def _images(batch: Batch, device: torch.device) -> torch.Tensor:
+    """Nanomaggies on the device; a GPU gets the small stored pixels and multiplies."""
+    images = torch.from_numpy(batch.images_bchw)
+    if not batch.raw:
+        return images
+    step = torch.from_numpy(batch.step_bc).to(device, non_blocking=True)
+    return images.pin_memory().to(device, non_blocking=True).float().mul_(step[:, :, None, None])
+
+
+def _checked(vectors: torch.Tensor, valid: NDArray[np.bool_], first: int) -> NDArray[np.float16]:
+    found: NDArray[np.float16] = vectors.cpu().numpy()
+    found[~valid] = 0
+    bad = ~np.isfinite(found).all(axis=1)
+    if bad.any():
         raise InputError(
-            f"a vector has the value {worst}", "look at the model: float16 holds finite values up to 65504"
+            f"{bad.sum()} vectors, the first of row {first + int(bad.argmax())}, hold values beyond {MAX_FLOAT16:g}",
+            "look at the model: vectors are stored as float16",
         )
-    return values.astype(np.float16)
+    return found

@@ -12,6 +12,7 @@ from lenscore.artifacts import Artifact, Sink
 from lenscore.errors import DamagedError, InputError
 from lenscore.models.backbone import DIMENSIONS, build_backbone
 from lenscore.models.config import EncoderConfig, Precision
+from lenscore.models.folding import fold_norms
 from lenscore.models.transform import central, transform_images
 
 VIEWS = 8
@@ -62,6 +63,10 @@ class NetworkEncoder:
         with arithmetic(images_bchw.device, self.precision):
             found: torch.Tensor = self.backbone(self.prepare(images_bchw))
         return found.float()
+
+    def for_speed(self) -> "NetworkEncoder":
+        """The same encoder with its norms folded in: for embedding many images, not for training."""
+        return NetworkEncoder(self.config, self.bands, fold_norms(self.backbone.eval()), self.precision)
 
     def embed(self, images_bchw: torch.Tensor) -> torch.Tensor:
         """See Encoder.embed."""

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from lenscore.similarity.embeddings import Embeddings
 from lenscore.similarity.sample import usable
-from lenscore.similarity.topk import block_queries
+from lenscore.similarity.topk import QUERIES
 from lenscore.similarity.whiten import Whitening, unit
 from lenscore.similarity.windows import make_best
 
@@ -35,9 +35,9 @@ def search_all(
         Similarities (n, k), best first, NaN where there are fewer; rows (n, k), 0xFFFFFFFF there. Memory: two batches,
         and 8 (2 k + 2048) bytes a query.
     """
-    blocks, size = [], block_queries(queries.shape[1])
-    for start in range(0, len(queries), size):
-        block = np.ascontiguousarray(queries[start : start + size], np.float32)
+    blocks = []
+    for start in range(0, len(queries), QUERIES):
+        block = np.ascontiguousarray(queries[start : start + QUERIES], np.float32)
         low, high = np.zeros(len(block), np.int64), np.full(len(block), embeddings.rows)
         blocks.append(make_best(block, k, low, high, device=device))
     for batch in embeddings.batches(BATCH_ROWS):

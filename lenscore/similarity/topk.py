@@ -16,16 +16,13 @@ Keys = NDArray[np.int64]
 
 NO_ROW = 0xFFFFFFFF
 EMPTY = np.iinfo(np.int64).max
-# Candidates multiplied at a time, and candidates picked from at a time (so many fit the buffer).
+# Queries of a block; candidates multiplied at a time, until there is a floor; and candidates picked from at a time (so
+# many fit the buffer), which is also how many are multiplied at a time once there is a floor. Measured: 2048
+# components as fast as faiss, 128 a tenth slower; 512 queries are 10 % slower.
+QUERIES = 1024
 TILE = 16384
 PICK = 2048
 LOWEST = np.finfo(np.float32).min
-
-
-def block_queries(dimension: int) -> int:
-    """Queries worked on together: many for long vectors, where the product counts, few for short ones, where picking
-    counts and a tile of similarities should stay in the cache."""
-    return 512 if dimension > 512 else 128
 
 
 class Best(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenscore.artifacts import StoredArray
-from lenscore.similarity.topk import NO_ROW, Best, Floats, TopK, block_queries
+from lenscore.similarity.topk import NO_ROW, QUERIES, Best, Floats, TopK
 
 SLICE_ROWS = 16384
 GPU_QUERIES = 4096
@@ -154,7 +154,7 @@ class _Block:
 
 def _blocks(data: Sorted, start: int, stop: int, k: int, window_mag: float, device: str) -> list[_Block]:
     low, high = windows(data, start, stop, window_mag)
-    size = block_queries(data.vectors.shape[1]) if device == "cpu" else GPU_QUERIES
+    size = QUERIES if device == "cpu" else GPU_QUERIES
     blocks = []
     for first in range(start, stop, size):
         last = min(first + size, stop)

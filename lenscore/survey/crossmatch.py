@@ -28,18 +28,20 @@ from lenscore.survey.tables import read_table, table_batches
 ID_NAMES = ("ls_id", "object_id", "objectid", "source_id", "targetid", "id", "name", "objname", "designation")
 ENDINGS = (".csv", ".tsv", ".parquet", ".fits", ".vot", ".xml")
 
-FILE_PAIRS = pa.schema([
-    pa.field("object_row", pa.int64()),
-    pa.field("object_id", pa.string()),
-    pa.field("object_ra", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("object_dec", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("lens_row", pa.int64()),
-    pa.field("lens_id", pa.string()),
-    pa.field("lens_ra", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("lens_dec", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("separation_arcsec", pa.float64(), metadata={"unit": "arcsec"}),
-    pa.field("nearest", pa.bool_()),
-])
+FILE_PAIRS = pa.schema(
+    [
+        pa.field("object_row", pa.int64()),
+        pa.field("object_id", pa.string()),
+        pa.field("object_ra", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("object_dec", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("lens_row", pa.int64()),
+        pa.field("lens_id", pa.string()),
+        pa.field("lens_ra", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("lens_dec", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("separation_arcsec", pa.float64(), metadata={"unit": "arcsec"}),
+        pa.field("nearest", pa.bool_()),
+    ]
+)
 """Pairs as written for people. Rows count from 0, without the header; ids are "" where a table has none."""
 
 
@@ -81,8 +83,13 @@ def match_files(
         target = found["target"]
         lens_columns = [pa.array(lens_rows), lens_ids, lenses["ra"], lenses["dec"]]
         pairs = [
-            found["row"], object_ids, found["ra"], found["dec"], *(column.take(target) for column in lens_columns),
-            found["separation_arcsec"], mark_nearest(found),
+            found["row"],
+            object_ids,
+            found["ra"],
+            found["dec"],
+            *(column.take(target) for column in lens_columns),
+            found["separation_arcsec"],
+            mark_nearest(found),
         ]
         write_table(pa.table(pairs, schema=FILE_PAIRS), out)
         if rejected.num_rows:

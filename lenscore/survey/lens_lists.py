@@ -16,16 +16,18 @@ from lenscore.survey.ids import NO_ID
 from lenscore.survey.matching import rejected_positions
 from lenscore.survey.sky_geometry import close_pairs, good_positions, unit_vectors
 
-LENSES = pa.schema([
-    pa.field("system_id", pa.string()),
-    pa.field("ra", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("names", pa.list_(pa.string())),
-    pa.field("grades", pa.list_(pa.string())),
-    pa.field("references", pa.list_(pa.string())),
-    pa.field("z_lens", pa.float32()),
-    pa.field("lists", pa.list_(pa.string())),
-])
+LENSES = pa.schema(
+    [
+        pa.field("system_id", pa.string()),
+        pa.field("ra", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("names", pa.list_(pa.string())),
+        pa.field("grades", pa.list_(pa.string())),
+        pa.field("references", pa.list_(pa.string())),
+        pa.field("z_lens", pa.float32()),
+        pa.field("lists", pa.list_(pa.string())),
+    ]
+)
 """A lens list: a row a system. z_lens is NaN where no list knows it; lists names those that hold the system."""
 
 NAME_NAMES = ("name", "names", "system", "system_id", "id", "objname", "object", "lens_name", "lens_id")
@@ -88,8 +90,15 @@ def read_entries(
     redshifts = _texts(table, columns.z_lens, Z_NAMES)
     good = good_positions(ra_n, dec_n)
     entries = [
-        Entry(float(ra_n[row]) % 360.0, float(dec_n[row]), names[row], grades[row], references[row],
-              _redshifts(redshifts[row]), source)
+        Entry(
+            float(ra_n[row]) % 360.0,
+            float(dec_n[row]),
+            names[row],
+            grades[row],
+            references[row],
+            _redshifts(redshifts[row]),
+            source,
+        )
         for row in np.flatnonzero(good).tolist()
     ]
     bad = np.flatnonzero(~good)
@@ -134,8 +143,6 @@ def system_id(ra: float, dec: float) -> str:
         As J017.48153+04.16063.
     """
     return f"J{ra:09.5f}{dec:+09.5f}"
-
-
 
 
 def _linked(ra: NDArray[np.float64], dec: NDArray[np.float64], friends_arcsec: float) -> NDArray[np.int32]:

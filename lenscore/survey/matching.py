@@ -20,26 +20,30 @@ from lenscore.survey.sky_geometry import TargetIndex, good_positions, position_f
 RADIUS_ARCSEC = 25.15
 """Side of a network's image, 96 px of 0.262 arcsec (paper 2.2)."""
 
-FOUND = pa.schema([
-    pa.field("row", pa.int64()),
-    pa.field("ls_id", pa.int64()),
-    pa.field("ra", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("target", pa.int64()),
-    pa.field("separation_arcsec", pa.float64(), metadata={"unit": "arcsec"}),
-])
+FOUND = pa.schema(
+    [
+        pa.field("row", pa.int64()),
+        pa.field("ls_id", pa.int64()),
+        pa.field("ra", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("target", pa.int64()),
+        pa.field("separation_arcsec", pa.float64(), metadata={"unit": "arcsec"}),
+    ]
+)
 """Pairs as they are found: target is the lens's row in the list."""
 
-PAIRS = pa.schema([
-    *(FOUND.field(name) for name in ("row", "ls_id", "ra", "dec")),
-    pa.field("system_id", pa.string()),
-    pa.field("names", pa.list_(pa.string())),
-    pa.field("grades", pa.list_(pa.string())),
-    pa.field("lens_ra", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("lens_dec", pa.float64(), metadata={"unit": "deg"}),
-    FOUND.field("separation_arcsec"),
-    pa.field("nearest", pa.bool_()),
-])
+PAIRS = pa.schema(
+    [
+        *(FOUND.field(name) for name in ("row", "ls_id", "ra", "dec")),
+        pa.field("system_id", pa.string()),
+        pa.field("names", pa.list_(pa.string())),
+        pa.field("grades", pa.list_(pa.string())),
+        pa.field("lens_ra", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("lens_dec", pa.float64(), metadata={"unit": "deg"}),
+        FOUND.field("separation_arcsec"),
+        pa.field("nearest", pa.bool_()),
+    ]
+)
 """Pairs of an object and a lens; nearest marks the object that is "the lens"."""
 
 
@@ -169,9 +173,14 @@ def summarise(found: pa.Table, objects: int, lenses: int, rejected: int) -> Matc
     rows = found["row"].to_numpy()
     with_lens, nearest = np.unique(rows), np.unique(rows[mark_nearest(found)])
     return MatchSummary(
-        pairs=found.num_rows, objects_with_lens=len(with_lens), nearest=len(nearest),
-        near_only=len(with_lens) - len(nearest), objects=objects, lenses=lenses,
-        lenses_matched=len(np.unique(found["target"].to_numpy())), rejected=rejected,
+        pairs=found.num_rows,
+        objects_with_lens=len(with_lens),
+        nearest=len(nearest),
+        near_only=len(with_lens) - len(nearest),
+        objects=objects,
+        lenses=lenses,
+        lenses_matched=len(np.unique(found["target"].to_numpy())),
+        rejected=rejected,
     )
 
 
@@ -202,9 +211,7 @@ def _match_range(part: tuple[int, int], shared: tuple[Table, TargetIndex]) -> tu
     return match_batches(table.batches(["ls_id", "ra", "dec"], start=start, stop=stop), index, start)
 
 
-def _match_batch(
-    batch: pa.RecordBatch, index: TargetIndex, first_row: int, source: str
-) -> tuple[pa.Table, pa.Table]:
+def _match_batch(batch: pa.RecordBatch, index: TargetIndex, first_row: int, source: str) -> tuple[pa.Table, pa.Table]:
     ra, dec = (floats(batch[name]) for name in ("ra", "dec"))
     good = good_positions(ra, dec)
     usable = None if good.all() else np.flatnonzero(good)

@@ -37,7 +37,6 @@ def map_parts(
     """
     import dask
 
-
     results: list[Result] = []
     with _workers(scheduler, threads) as (options, width):
         common = dask.delayed(shared, pure=False, traverse=False)

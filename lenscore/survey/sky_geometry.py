@@ -225,7 +225,9 @@ class TargetIndex:
         item, cell = expand_ranges(west, np.minimum(east - west + 1, cells))
         flags[self._first_cell[band[item]] + cell % cells[item]] = True
         flags[self._first_cell[1:] - 1] = flags[self._first_cell[:-1]]  # ra = 360 is ra = 0
-        flags[self._first_cell[-1]:] = flags[self._first_cell[-2]:self._first_cell[-1]].any()  # dec = 90: the last band
+        flags[self._first_cell[-1] :] = flags[
+            self._first_cell[-2] : self._first_cell[-1]
+        ].any()  # dec = 90: the last band
         return flags
 
 

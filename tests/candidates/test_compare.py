@@ -45,7 +45,8 @@ def test_moved_across_the_cut_and_within_one_release(file_store):
     after = version(file_store, cutouts, [8.0, 7, 5, 1, 4, 6, 2, 3], model)
     found, table, _ = changes(before, after)
     assert found == {
-        (10.3, "disappeared", "moved across the cut"), (10.5, "appeared", "moved across the cut"),
+        (10.3, "disappeared", "moved across the cut"),
+        (10.5, "appeared", "moved across the cut"),
         (10.2, "moved in rank", "other candidates came or went"),
     }
     moved = next(row for row in table.to_pylist() if row["change"] == "moved in rank")
@@ -80,9 +81,12 @@ def test_another_release(file_store):
     after = version(file_store, second, [0.0, 7.5, 0, 0, 0, 7, 8, 9], model)
     found, table, summary = changes(before, after)
     assert found == {
-        (10.3, "disappeared", "vanished"), (10.2, "disappeared", "imaging changed"),
-        (50.0, "appeared", "new object"), (10.6, "appeared", "moved across the cut"),
-        (10.0, "moved in rank", "other candidates came or went"), (10.1, "moved in rank", "imaging changed"),
+        (10.3, "disappeared", "vanished"),
+        (10.2, "disappeared", "imaging changed"),
+        (50.0, "appeared", "new object"),
+        (10.6, "appeared", "moved across the cut"),
+        (10.0, "moved in rank", "other candidates came or went"),
+        (10.1, "moved in rank", "imaging changed"),
     }
     rows = {round(row["ra"], 3): row for row in table.to_pylist()}
     assert rows[10.2]["detail"] == "psfdepth_z 800 -> 1600"
@@ -100,8 +104,10 @@ def test_known_and_crowded_out(file_store):
     after = version(file_store, cutouts, [3.0, 4, 2, 1], model, known={2: "lens"})
     found, _, _ = changes(before, after)
     assert {(row[1], row[2]) for row in found} == {
-        ("disappeared", "better candidate near by"), ("appeared", "better candidate near by is gone"),
-        ("disappeared", "became known"), ("moved in rank", "other candidates came or went"),
+        ("disappeared", "better candidate near by"),
+        ("appeared", "better candidate near by is gone"),
+        ("disappeared", "became known"),
+        ("moved in rank", "other candidates came or went"),
     }
     back, _, _ = changes(after, before)
     assert (20.0, "appeared", "no longer known") in back
@@ -122,15 +128,21 @@ def test_regions_are_kept_apart(file_store):
     model = put_model(file_store)
     strata = (Stratum(name="n", region="north", budget=1),)
     before = version(file_store, south, [1.0], model)
-    made = run_job(file_store, "rank", RankConfig(strata=strata), {
-        "cutouts": [north], "scores": [put_scores(file_store, north, [1.0], model=model)]
-    })
+    made = run_job(
+        file_store,
+        "rank",
+        RankConfig(strata=strata),
+        {"cutouts": [north], "scores": [put_scores(file_store, north, [1.0], model=model)]},
+    )
     found, _, _ = changes(before, Version.open(made, [north]))
     assert {(row[1], row[2]) for row in found} == {("disappeared", "vanished"), ("appeared", "new object")}
 
 
 def test_other_cutouts_are_refused(file_store):
-    cutouts, other = put_cutouts(file_store, catalogue_rows(RA, DEC)), put_cutouts(file_store, catalogue_rows(RA[:2], DEC[:2]))
+    cutouts, other = (
+        put_cutouts(file_store, catalogue_rows(RA, DEC)),
+        put_cutouts(file_store, catalogue_rows(RA[:2], DEC[:2])),
+    )
     one = version(file_store, cutouts, np.arange(8.0))
     with pytest.raises(InputError, match="cutouts given"):
         Version.open(one.artifact, [other])

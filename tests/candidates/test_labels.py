@@ -10,19 +10,36 @@ from lenscore.survey.matching import FOUND, PAIRS
 
 def pairs(*rows: tuple[int, str, float, bool]) -> pa.Table:
     """Crossmatch pairs from (row, system, separation, nearest)."""
-    return pa.Table.from_pylist([
-        {"row": row, "ls_id": 100 + row, "ra": 1.0, "dec": 2.0, "system_id": system, "names": [system.upper()], "grades": ["B"],
-         "lens_ra": 1.0, "lens_dec": 2.0, "separation_arcsec": apart, "nearest": nearest}
-        for row, system, apart, nearest in rows
-    ], schema=PAIRS)
+    return pa.Table.from_pylist(
+        [
+            {
+                "row": row,
+                "ls_id": 100 + row,
+                "ra": 1.0,
+                "dec": 2.0,
+                "system_id": system,
+                "names": [system.upper()],
+                "grades": ["B"],
+                "lens_ra": 1.0,
+                "lens_dec": 2.0,
+                "separation_arcsec": apart,
+                "nearest": nearest,
+            }
+            for row, system, apart, nearest in rows
+        ],
+        schema=PAIRS,
+    )
 
 
 def found(*rows: tuple[int, int, float]) -> pa.Table:
     """Pairs with graded positions, from (row, position, separation)."""
-    return pa.Table.from_pylist([
-        {"row": row, "ls_id": 100 + row, "ra": 1.0, "dec": 2.0, "target": target, "separation_arcsec": apart}
-        for row, target, apart in rows
-    ], schema=FOUND)
+    return pa.Table.from_pylist(
+        [
+            {"row": row, "ls_id": 100 + row, "ra": 1.0, "dec": 2.0, "target": target, "separation_arcsec": apart}
+            for row, target, apart in rows
+        ],
+        schema=FOUND,
+    )
 
 
 def votes(**kept: bool) -> pa.Table:
@@ -91,4 +108,7 @@ def test_vetting_sheet_lists_open_cases(accepted):
 
 
 def test_nothing_to_vet():
-    assert vetting_sheet(label_objects(pairs(), np.array([], bool), NO_VOTES, NOTHING_KEPT), pairs(), NO_VOTES).num_rows == 0
+    assert (
+        vetting_sheet(label_objects(pairs(), np.array([], bool), NO_VOTES, NOTHING_KEPT), pairs(), NO_VOTES).num_rows
+        == 0
+    )

@@ -29,8 +29,10 @@ def objects(scores, release=0, first=0):
 
 
 @given(
-    st.lists(st.one_of(st.integers(0, 8).map(float), st.just(float("nan"))), max_size=80), st.integers(1, 12),
-    st.lists(st.integers(0, 80), max_size=6), st.randoms(use_true_random=False),
+    st.lists(st.one_of(st.integers(0, 8).map(float), st.just(float("nan"))), max_size=80),
+    st.integers(1, 12),
+    st.lists(st.integers(0, 80), max_size=6),
+    st.randoms(use_true_random=False),
 )
 @settings(max_examples=60, deadline=None)
 def test_top_rows_are_those_of_a_full_sort(scores, depth, cuts, random):
@@ -62,9 +64,14 @@ def test_merged_order_is_by_best_rank_then_method():
 
 
 def test_strata_by_region_and_magnitude():
-    strata = [Stratum(name="a", mag_max=20.0, budget=1), Stratum(name="b", mag_min=20.0, budget=1),
-              Stratum(name="c", region="north", budget=1)]
-    batch = pa.table({"region": ["south", "south", "south", "north", "south"], "mag_z": [19.0, 20.0, np.nan, np.nan, 19.999]})
+    strata = [
+        Stratum(name="a", mag_max=20.0, budget=1),
+        Stratum(name="b", mag_min=20.0, budget=1),
+        Stratum(name="c", region="north", budget=1),
+    ]
+    batch = pa.table(
+        {"region": ["south", "south", "south", "north", "south"], "mag_z": [19.0, 20.0, np.nan, np.nan, 19.999]}
+    )
     assert stratum_of(batch, strata).tolist() == [0, 1, -1, 2, 0]
 
 
@@ -87,7 +94,11 @@ def test_known_are_dropped_and_the_budget_is_still_filled(file_store):
     searched = open_searched([cutouts], [put_scores(file_store, cutouts, np.arange(20.0))], [labels])
     ranking = ranked(searched)
     assert rows_of(ranking) == [17, 15, 14]
-    assert [reason for reason in why_not(ranking) if reason] == ["known lens", "near a known lens", "listed but ambiguous"]
+    assert [reason for reason in why_not(ranking) if reason] == [
+        "known lens",
+        "near a known lens",
+        "listed but ambiguous",
+    ]
     assert rows_of(ranked(searched, drop=["near"])) == [19, 17, 16]
 
 
@@ -105,7 +116,10 @@ def test_two_methods_two_strata_and_unscored_rows(file_store):
     cutouts = sky(file_store, 12, mag_z=mag)
     first = np.arange(12.0)
     first[10] = np.nan
-    scores = [put_scores(file_store, cutouts, first), put_scores(file_store, cutouts, -np.arange(12.0), method="finetuned")]
+    scores = [
+        put_scores(file_store, cutouts, first),
+        put_scores(file_store, cutouts, -np.arange(12.0), method="finetuned"),
+    ]
     strata = (Stratum(name="bright", mag_max=20.0, budget=2), Stratum(name="faint", mag_min=20.0, budget=1))
     ranking = ranked(open_searched([cutouts], scores, []), ("linear", "finetuned"), strata)
     # linear: bright 8, 6, ...; faint 11, ...  finetuned: bright 0, 2, ...; faint 1, ...
@@ -117,7 +131,10 @@ def test_regions_suppress_one_another(file_store):
     south = put_cutouts(file_store, catalogue_rows([10.0, 50.0], [33.0, 33.0]))
     north = put_cutouts(file_store, catalogue_rows([10.001, 70.0], [33.0, 33.0], release="dr9-north"), "dr9-north")
     model = put_model(file_store)
-    scores = [put_scores(file_store, south, [5.0, 1.0], model=model), put_scores(file_store, north, [6.0, 2.0], model=model)]
+    scores = [
+        put_scores(file_store, south, [5.0, 1.0], model=model),
+        put_scores(file_store, north, [6.0, 2.0], model=model),
+    ]
     strata = (Stratum(name="s", budget=5), Stratum(name="n", region="north", budget=5))
     searched = open_searched([south, north], scores, [])
     assert [list(item.methods) for item in searched] == [["linear"], ["linear"]]
@@ -178,7 +195,10 @@ def test_ranks_are_those_among_all_objects_of_the_stratum(file_store):
 
 def test_limited_methods_bring_in_no_more(file_store):
     cutouts = sky(file_store, 6)
-    scores = [put_scores(file_store, cutouts, np.arange(6.0)), put_scores(file_store, cutouts, -np.arange(6.0), method="other")]
+    scores = [
+        put_scores(file_store, cutouts, np.arange(6.0)),
+        put_scores(file_store, cutouts, -np.arange(6.0), method="other"),
+    ]
     searched = open_searched([cutouts], scores, [])
     assert rows_of(ranked(searched, ("linear", "other"), limits={"other": 1})) == [5, 0, 4]
 
@@ -194,6 +214,8 @@ def test_faults_say_what_to_do(file_store):
     with pytest.raises(InputError, match="two scores"):
         open_searched([cutouts], [scores, put_scores(file_store, cutouts, [1.0, 1.0, 3.0], model=model)], [])
     with pytest.raises(InputError, match="2 labels"):
-        open_searched([cutouts], [scores], [put_labels(file_store, cutouts, {0: "lens"}), put_labels(file_store, cutouts, {})])
+        open_searched(
+            [cutouts], [scores], [put_labels(file_store, cutouts, {0: "lens"}), put_labels(file_store, cutouts, {})]
+        )
     with pytest.raises(InputError, match="band 'i'"):
         ranked(open_searched([cutouts], [scores], []), strata=(Stratum(name="x", band="i", mag_max=20.0, budget=1),))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, rosen, rosen_der
 
 from lenscore.classify import features as features_module
-from lenscore.classify.basis import fit_bases
+from lenscore.classify.basis import Basis, fit_bases
 from lenscore.classify.features import HeldRows
 from lenscore.classify.lbfgs import Steps, Vector, minimise
 from lenscore.classify.logistic import CrossEntropy, Fit, fit_all
@@ -23,6 +23,10 @@ def data(rows: int = 3000, dimension: int = 24) -> tuple[NDArray[np.float16], ND
     vectors = mixed.astype(np.float16)
     chance = 1 / (1 + np.exp(-(vectors.astype(float) - 1) @ rng.normal(size=dimension) * 0.5 + 3))
     return vectors, rng.random(rows) < chance
+
+
+def matrix_of(basis: Basis) -> NDArray[np.float64]:
+    return np.diag(basis.matrix) if basis.matrix.ndim == 1 else basis.matrix
 
 
 def answer(steps: Steps, function: Callable[[Vector], tuple[float, Vector]]) -> int:
@@ -51,7 +55,7 @@ def test_agrees_with_scipy(strength: float, components: int | None) -> None:
     basis = fit_bases(HeldRows(vectors), 3000, [16, 8], [components])[0]
     fit = Fit(strength, basis)
     fit_all([fit, Fit(7.0, basis)], HeldRows(vectors), is_lens, iterations=300, tolerance=1e-8)
-    inner = (vectors.astype(float) - basis.mean) @ basis.matrix
+    inner = (vectors.astype(float) - basis.mean) @ matrix_of(basis)
 
     def loss(point: Vector) -> tuple[float, Vector]:
         logits = inner @ point[:-1] + point[-1]
@@ -70,7 +74,7 @@ def test_agrees_with_torch_lbfgs_on_raw_features() -> None:
     vectors, is_lens = data(1000, 8)
     fit = Fit(1.0, fit_bases(HeldRows(vectors), 1000, [8], [None])[0])
     fit_all([fit], HeldRows(vectors), is_lens, iterations=200, tolerance=1e-9)
-    inner = torch.from_numpy((vectors.astype(float) - fit.basis.mean) @ fit.basis.matrix)
+    inner = torch.from_numpy((vectors.astype(float) - fit.basis.mean) @ matrix_of(fit.basis))
     point = torch.zeros(9, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([point], max_iter=300, line_search_fn="strong_wolfe", tolerance_change=1e-12)
 

@@ -63,7 +63,9 @@ def test_get_in_four_formats(store: Store, tmp_path: Path, monkeypatch: pytest.M
                 read[form] = pq.read_table(io.BytesIO(data))["ls_id"].to_pylist()
     assert len(read["csv"]) == 4
     assert all(ids == read["csv"] for ids in read.values())
-    assert {path.name for path in tmp_path.iterdir()} == {f"demo-dr1-v1.{end}" for end in ("csv", "fits", "vot", "parquet")}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"demo-dr1-v1.{end}" for end in ("csv", "fits", "vot", "parquet")
+    }
 
 
 def test_get_of_a_version_that_is_not_there(store: Store) -> None:

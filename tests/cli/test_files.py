@@ -19,7 +19,13 @@ ROWS = 96
 
 
 def test_crossmatch_of_the_real_lists(real_data: Path, tmp_path: Path) -> None:
-    words = ("crossmatch", real_data / "training_lenses.tsv", real_data / "lenscat.csv", "--out", tmp_path / "pairs.csv")
+    words = (
+        "crossmatch",
+        real_data / "training_lenses.tsv",
+        real_data / "lenscat.csv",
+        "--out",
+        tmp_path / "pairs.csv",
+    )
     assert run(*words, "--json").json == {
         "pairs": 1668, "objects_with_lens": 1615, "nearest": 1611, "near_only": 4,
     }  # fmt: skip

@@ -167,5 +167,3 @@ def wait_for(store: Store, key: str) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"{key} did not appear in {WAIT_SECONDS} s")
         time.sleep(0.02)
-
-

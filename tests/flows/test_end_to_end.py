@@ -80,8 +80,26 @@ def _grade(store: Store, candidates: str, path: Path) -> Path:
 
 def test_everything_has_a_name(story: Story) -> None:
     names = {
-        "demo-dr1": ("sky", "cutouts", "labels", "embeddings", "neighbours", "index", "candidates", "catalogue_release"),
-        "demo-dr2": ("sky", "cutouts", "labels", "embeddings", "neighbours", "index", "candidates", "catalogue_release"),
+        "demo-dr1": (
+            "sky",
+            "cutouts",
+            "labels",
+            "embeddings",
+            "neighbours",
+            "index",
+            "candidates",
+            "catalogue_release",
+        ),
+        "demo-dr2": (
+            "sky",
+            "cutouts",
+            "labels",
+            "embeddings",
+            "neighbours",
+            "index",
+            "candidates",
+            "catalogue_release",
+        ),
         "demo-dr1-linear": ("scores",),
         "demo-dr1-finetuned": ("scores",),
         "tiny": ("lens_list", "candidates", "catalogue_release", "sheets", "grades"),

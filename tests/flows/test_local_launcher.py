@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -11,23 +10,7 @@ from flows.launchers import Launcher, LocalLauncher
 from flows.launchers.local import _counts
 from lenscore.artifacts import Store
 from tests.flows.launcher_contract import LauncherContract
-
-SETTLE_SECONDS = 10
-
-
-def processes(scratch: Path) -> dict[int, str]:
-    """Running processes that were started with this scratch folder: pid and command line."""
-    found: dict[int, str] = {}
-    for folder in Path("/proc").iterdir():
-        try:
-            if not folder.name.isdigit() or os.fsencode(scratch) not in (folder / "environ").read_bytes():
-                continue
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if line:  # one that has ended and was not waited for has none
-            found[int(folder.name)] = line
-    return found
+from tests.flows.processes import left_over, processes
 
 
 class TestLocalLauncher(LauncherContract):
@@ -47,10 +30,7 @@ class TestLocalLauncher(LauncherContract):
                 os.kill(pid, signal.SIGKILL)
 
     def alive(self, store: Store) -> list[str]:
-        end = time.monotonic() + SETTLE_SECONDS
-        while (left := processes(self.scratch)) and time.monotonic() < end:
-            time.sleep(0.1)
-        return list(left.values())
+        return left_over(self.scratch)
 
 
 class TestLocalLauncherWithWorkers(TestLocalLauncher):

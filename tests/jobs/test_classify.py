@@ -15,7 +15,8 @@ from tests.support.artifacts import run_job
 from tests.support.labelled import LabelledRelease, labelled_release, lens_vectors, put_embeddings
 
 CONFIG = FitLinearConfig(
-    split=SplitConfig(ratios=(5, 20)), budget=BudgetConfig(inspected=100),
+    split=SplitConfig(ratios=(5, 20)),
+    budget=BudgetConfig(inspected=100),
     solver=SolverConfig(strengths=(3.0,), iterations=20, kept_iterates=3),
 )
 

@@ -18,12 +18,17 @@ def test_differences_and_summary(file_store):
         cutouts.append(put_cutouts(file_store, catalogue_rows(ra, np.zeros(4), release=release), release))
         inputs = {"cutouts": [cutouts[-1]], "scores": [put_scores(file_store, cutouts[-1], scores, model=model)]}
         candidates.append(run_job(file_store, "rank", config, inputs))
-    inputs = {"before": [candidates[0]], "after": [candidates[1]],
-              "cutouts_before": [cutouts[0]], "cutouts_after": [cutouts[1]]}
+    inputs = {
+        "before": [candidates[0]],
+        "after": [candidates[1]],
+        "cutouts_before": [cutouts[0]],
+        "cutouts_after": [cutouts[1]],
+    }
     made = run_job(file_store, "compare", CompareConfig(), inputs)
     rows = made.table("differences").read().to_pylist()
     assert [(row["change"], row["cause"]) for row in rows] == [
-        ("disappeared", "moved across the cut"), ("appeared", "moved across the cut"),
+        ("disappeared", "moved across the cut"),
+        ("appeared", "moved across the cut"),
     ]
     summary = made.read_json("summary.json")
     assert summary["before"] == f"candidates/{candidates[0].id}"

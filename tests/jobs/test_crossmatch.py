@@ -37,7 +37,12 @@ def test_pairs_and_summary(file_store):
 
 def test_no_pairs_is_a_result(file_store):
     cutouts = put_cutouts(file_store, catalogue_rows([10.0], [0.0]))
-    made = run_job(file_store, "crossmatch", CrossmatchConfig(), {"cutouts": [cutouts], "lens_list": [lens_list(file_store, (0, 0))]})
+    made = run_job(
+        file_store,
+        "crossmatch",
+        CrossmatchConfig(),
+        {"cutouts": [cutouts], "lens_list": [lens_list(file_store, (0, 0))]},
+    )
     assert made.table("pairs").num_rows == 0
 
 
@@ -49,5 +54,7 @@ def test_real_lists_merged(file_store, real_data):
     made = run_job(file_store, "crossmatch", CrossmatchConfig(), {"cutouts": [cutouts], "lens_list": [lenses]})
     summary = made.read_json("summary.json")
     # Merging can only lower the number of pairs; every object keeps a lens.
-    assert (summary["objects_with_lens"], summary["nearest"], summary["near_only"]) == pytest.approx((1615, 1611, 4), abs=1)
+    assert (summary["objects_with_lens"], summary["nearest"], summary["near_only"]) == pytest.approx(
+        (1615, 1611, 4), abs=1
+    )
     assert 1615 <= summary["pairs"] <= 1668

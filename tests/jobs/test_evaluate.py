@@ -16,8 +16,13 @@ from tests.support.candidates import put_artifact
 from tests.support.labelled import LabelledRelease, labelled_release, lens_vectors, put_embeddings
 
 CONFIG = EvaluateConfig(
-    encoders=("pretrained", "untrained"), combinations=(("pretrained",), ("untrained",)), scores=("linear",),
-    split=SplitConfig(ratios=(5, 20)), budget=BudgetConfig(inspected=200), whitened=12, draws=4,
+    encoders=("pretrained", "untrained"),
+    combinations=(("pretrained",), ("untrained",)),
+    scores=("linear",),
+    split=SplitConfig(ratios=(5, 20)),
+    budget=BudgetConfig(inspected=200),
+    whitened=12,
+    draws=4,
     solver=SolverConfig(strengths=(10.0,), iterations=20, kept_iterates=3),
 )
 
@@ -26,11 +31,16 @@ def put_sky(store: Store, release: LabelledRelease, rng: np.random.Generator) ->
     """A sky whose truth is that of the release, in another order."""
     catalogue, is_lens = release.cutouts.table("catalogue").read(), release.is_lens
     systems = [f"S{row}" if lens else None for row, lens in enumerate(is_lens)]
-    truth = pa.table({
-        "ls_id": catalogue["ls_id"], "is_lens": is_lens, "findable": is_lens & (rng.random(len(is_lens)) < 0.7),
-        "system_id": pa.array(systems, pa.string()), "theta_e_arcsec": _known(is_lens, 1.0),
-        "arc_mag_g": _known(is_lens, rng.uniform(19, 24, len(is_lens))),
-    })
+    truth = pa.table(
+        {
+            "ls_id": catalogue["ls_id"],
+            "is_lens": is_lens,
+            "findable": is_lens & (rng.random(len(is_lens)) < 0.7),
+            "system_id": pa.array(systems, pa.string()),
+            "theta_e_arcsec": _known(is_lens, 1.0),
+            "arc_mag_g": _known(is_lens, rng.uniform(19, 24, len(is_lens))),
+        }
+    )
     return put_artifact(store, "sky", tables={"truth": truth.take(pa.array(rng.permutation(len(is_lens))))})
 
 
@@ -44,15 +54,23 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     release = labelled_release(store, rows=4000, lenses=100, signal=4.0)
     catalogue = release.cutouts.table("catalogue").read()
     blind = put_embeddings(store, lens_vectors(release.is_lens, rng, 0.0), catalogue, release.cutouts, model="u" * 64)
-    scores = pa.table({
-        "row": np.arange(4000), "ls_id": catalogue["ls_id"], "score": (release.is_lens + rng.normal(size=4000)).astype(np.float32),
-        "probability": np.zeros(4000, np.float32), "trained": np.arange(4000) % 10 == 0,
-    })
+    scores = pa.table(
+        {
+            "row": np.arange(4000),
+            "ls_id": catalogue["ls_id"],
+            "score": (release.is_lens + rng.normal(size=4000)).astype(np.float32),
+            "probability": np.zeros(4000, np.float32),
+            "trained": np.arange(4000) % 10 == 0,
+        }
+    )
     best = np.argsort(-scores["score"].to_numpy())[:50]
     candidates = pa.table({"rank": np.arange(1, 51), "ls_id": catalogue["ls_id"].take(pa.array(best))})
     inputs = {
-        "sky": [put_sky(store, release, rng)], "cutouts": [release.cutouts], "labels": [release.labels],
-        "embeddings": [release.embeddings, blind], "scores": [put_artifact(store, "scores", tables={"scores": scores})],
+        "sky": [put_sky(store, release, rng)],
+        "cutouts": [release.cutouts],
+        "labels": [release.labels],
+        "embeddings": [release.embeddings, blind],
+        "scores": [put_artifact(store, "scores", tables={"scores": scores})],
         "candidates": [put_artifact(store, "candidates", tables={"candidates": candidates})],
     }
     return run_job(store, "evaluate", CONFIG, inputs)
@@ -101,6 +119,11 @@ def test_names_must_fit_the_inputs(file_store: Store) -> None:
         EvaluateConfig(encoders=("pca",), combinations=(("pretrained",),))
     release = labelled_release(file_store, rows=300, lenses=40)
     sky = put_sky(file_store, release, np.random.default_rng(0))
-    inputs = {"sky": [sky], "cutouts": [release.cutouts], "labels": [release.labels], "embeddings": [release.embeddings]}
+    inputs = {
+        "sky": [sky],
+        "cutouts": [release.cutouts],
+        "labels": [release.labels],
+        "embeddings": [release.embeddings],
+    }
     with pytest.raises(InputError, match="1 embeddings for encoders"):
         run_job(file_store, "evaluate", CONFIG, inputs)

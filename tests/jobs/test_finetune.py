@@ -24,7 +24,9 @@ from tests.support.labelled import put_labels
 ROWS, LENSES = 320, 30
 RELEASE = Release(name="demo-dr1", stored_px=32, network_px=16)
 CONFIG = FinetuneConfig(
-    split=SplitConfig(ratios=(1, 5)), ratio=5, budget=BudgetConfig(inspected=60),
+    split=SplitConfig(ratios=(1, 5)),
+    ratio=5,
+    budget=BudgetConfig(inspected=60),
     training=TrainingConfig(batch=32, epochs=2, lens_shares=(0.2, 0.4), head_learning_rate=0.1, learning_rate=0.01),
     augment=AugmentConfig(extinction=False, flip=False, rescale=False, shift_px=2),
 )

@@ -12,7 +12,9 @@ from tests.support.artifacts import run_job
 from tests.support.labelled import LabelledRelease, labelled_release, put_labels
 
 CONFIG = FitLinearConfig(
-    split=SplitConfig(ratios=(1, 5, 20, 500)), budget=BudgetConfig(inspected=100), prior=PriorConfig(lenses_per_object=None),
+    split=SplitConfig(ratios=(1, 5, 20, 500)),
+    budget=BudgetConfig(inspected=100),
+    prior=PriorConfig(lenses_per_object=None),
     solver=SolverConfig(components=(None, 6), strengths=(1.0, 30.0), iterations=30, kept_iterates=6),
 )
 
@@ -49,7 +51,11 @@ def test_scan_says_what_fits_and_what_does_not(model: Artifact) -> None:
 def test_the_chosen_iterate_is_the_best_on_validation(model: Artifact) -> None:
     metrics, chosen = model.table("metrics").read().to_pandas(), model.read_json("model.json")
     best = metrics.sort_values(["found", "average_precision"]).iloc[-1]
-    assert (best["ratio"], best["strength"], best["iterate"]) == (chosen["ratio"], chosen["strength"], chosen["iterate"])
+    assert (best["ratio"], best["strength"], best["iterate"]) == (
+        chosen["ratio"],
+        chosen["strength"],
+        chosen["iterate"],
+    )
     assert metrics["average_precision"].max() > 0.3
 
 
@@ -60,7 +66,9 @@ def test_splits_and_audit(model: Artifact, release: LabelledRelease) -> None:
     assert set(splits[splits["is_lens"]]["row"]) == set(release.listed)
     audit = model.table("audit").read().to_pandas()
     assert audit["score"].is_monotonic_decreasing
-    assert release.is_lens[audit["row"]][:10].sum() >= 3, "unlisted lenses are among the nonlenses with the highest scores"
+    assert release.is_lens[audit["row"]][:10].sum() >= 3, (
+        "unlisted lenses are among the nonlenses with the highest scores"
+    )
     catalogue = release.cutouts.table("catalogue").read().to_pandas()
     assert (audit["ls_id"].to_numpy() == catalogue["ls_id"].to_numpy()[audit["row"]]).all()
 

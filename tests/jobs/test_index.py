@@ -26,10 +26,17 @@ def inputs(store: Store) -> dict[str, list[Artifact]]:
     return {"embeddings": [small_embeddings(store, cutouts, dimension=16)], "cutouts": [cutouts]}
 
 
-@pytest.mark.parametrize("given", [
-    {"coding": "flat"}, {"coding": "sq8"}, {"coding": "sq8", "components": 8}, {"coding": "pq", "pq_bytes": 8},
-    {"kind": "hnsw", "coding": "sq8", "links": 16}, {"kind": "hnsw", "coding": "flat"},
-])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"coding": "flat"},
+        {"coding": "sq8"},
+        {"coding": "sq8", "components": 8},
+        {"coding": "pq", "pq_bytes": 8},
+        {"kind": "hnsw", "coding": "sq8", "links": 16},
+        {"kind": "hnsw", "coding": "flat"},
+    ],
+)
 def test_finds_what_exact_search_finds(store: Store, inputs: dict[str, list[Artifact]], given: dict) -> None:
     config = IndexConfig(lists=4, effort=4, efforts=(1, 4), queries=5, recall_k=(1, 10), **given)
     made = run_job(store, "index", config, inputs)
@@ -48,12 +55,16 @@ def test_finds_what_exact_search_finds(store: Store, inputs: dict[str, list[Arti
     assert all(row["queries"] <= 5 and row["mag_high"] - row["mag_low"] == 1 for row in report)
 
 
-def test_the_same_bytes_again(store: Store, inputs: dict[str, list[Artifact]], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_same_bytes_again(
+    store: Store, inputs: dict[str, list[Artifact]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     config = IndexConfig(lists=3, queries=4, recall_k=(5,))
     first = run_job(store, "index", config, inputs)
     other = Store.open(str(tmp_path_factory.mktemp("other")))
     cutouts = small_cutouts(other, ROWS, seed=1, invalid=(5, 17))
-    again = run_job(other, "index", config, {"embeddings": [small_embeddings(other, cutouts, dimension=16)], "cutouts": [cutouts]})
+    again = run_job(
+        other, "index", config, {"embeddings": [small_embeddings(other, cutouts, dimension=16)], "cutouts": [cutouts]}
+    )
     assert first.id == again.id
     assert first.manifest.files_sha256 == again.manifest.files_sha256
 

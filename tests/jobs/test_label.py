@@ -34,7 +34,11 @@ def test_from_lists_alone(file_store, matched):
     made = run_job(file_store, "label", LabelConfig(), matched)
     assert labelled(made) == {0: "lens", 1: "near", 2: "ambiguous"}
     assert {name: made.manifest.metrics[name] for name in ("lens", "near", "ambiguous", "nonlens", "to_vet")} == {
-        "lens": 1, "near": 1, "ambiguous": 1, "nonlens": 2, "to_vet": 2,
+        "lens": 1,
+        "near": 1,
+        "ambiguous": 1,
+        "nonlens": 2,
+        "to_vet": 2,
     }
     with made.local("vetting.csv") as path:
         sheet = read_table(path)

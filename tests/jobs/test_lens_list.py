@@ -15,16 +15,25 @@ ARCSEC = 1 / 3600
 
 
 def lists(folder):
-    (folder / "one.csv").write_text("name,ra,dec,grade,ref,zlens\nA1,10,0,A,paper 1,0.5\nA2,20,0,B,paper 1,-\nA3,500,0,B,paper 1,-\n")
+    (folder / "one.csv").write_text(
+        "name,ra,dec,grade,ref,zlens\nA1,10,0,A,paper 1,0.5\nA2,20,0,B,paper 1,-\nA3,500,0,B,paper 1,-\n"
+    )
     (folder / "two.tsv").write_text(f"id\tRAJ2000\tDEJ2000\tquality\nB1\t10\t{2 * ARCSEC}\tconfident\nB2\t30\t0\t\n")
     return LensFile(name="one", path=str(folder / "one.csv")), LensFile(name="two", path=str(folder / "two.tsv"))
 
 
 def test_two_files_and_a_sky(file_store, tmp_path):
     one, two = lists(tmp_path)
-    published = pa.table({
-        "name": ["S1"], "ra": [30.0], "dec": [ARCSEC], "grade": ["C"], "reference": ["sim"], "z_lens": np.float32([0.7])
-    })
+    published = pa.table(
+        {
+            "name": ["S1"],
+            "ra": [30.0],
+            "dec": [ARCSEC],
+            "grade": ["C"],
+            "reference": ["sim"],
+            "z_lens": np.float32([0.7]),
+        }
+    )
     sky = put_artifact(file_store, "sky", tables={"lenses": published})
     made = run_job(file_store, "lens_list", LensListConfig(files=(one, two)), {"sky": [sky]})
     rows = made.table("lenses").read().to_pylist()

@@ -23,7 +23,9 @@ STRATA = (Stratum(name="south", mag_max=20.0, budget=4), Stratum(name="north", r
 def survey(file_store):
     """Two regions with two classifiers in the south, one in the north, and a pair across the border."""
     south = put_cutouts(file_store, catalogue_rows(10 + 0.1 * np.arange(10), np.full(10, 30.0)))
-    north = put_cutouts(file_store, catalogue_rows([10.9, 80.0, 90.0], [30.001, 40.0, 50.0], release="dr9-north"), "dr9-north")
+    north = put_cutouts(
+        file_store, catalogue_rows([10.9, 80.0, 90.0], [30.001, 40.0, 50.0], release="dr9-north"), "dr9-north"
+    )
     model = put_model(file_store)
     scores = [
         put_scores(file_store, south, np.arange(10.0), model=model),
@@ -44,10 +46,21 @@ def test_candidates_with_their_evidence(file_store, survey):
     assert south == [9, 0, 1, 2]
     assert [row["row"] for row in rows if row["release_name"] == "dr9-north"] == [1]
     first = rows[0]
-    assert (first["score_linear"], first["rank_linear"], first["score_finetuned"], first["rank_finetuned"]) == (9.0, 1, -9.0, 10)
+    assert (first["score_linear"], first["rank_linear"], first["score_finetuned"], first["rank_finetuned"]) == (
+        9.0,
+        1,
+        -9.0,
+        10,
+    )
     assert first["probability_linear"] == pytest.approx(1 / (1 + np.exp(-9.0)), abs=1e-6)
     assert (first["best_rank"], first["best_method"], first["suppressed"]) == (1, "linear", 1)
-    assert (first["type"], first["region"], first["nobs_g"], first["grade"], first["known"]) == ("SER", "south", 3, "", False)
+    assert (first["type"], first["region"], first["nobs_g"], first["grade"], first["known"]) == (
+        "SER",
+        "south",
+        3,
+        "",
+        False,
+    )
     assert first["mag_z"] == pytest.approx(19.0)
     other = next(row for row in rows if row["release_name"] == "dr9-north")
     assert (other["rank_linear"], other["rank_finetuned"]) == (2, None)

@@ -83,7 +83,10 @@ def test_many_units_and_files_give_the_same(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr("lenscore.similarity.neighbours.BLOCK_ROWS", 64)
     monkeypatch.setattr("lenscore.similarity.neighbours.VECTOR_CHUNK", 16)
     other = Store.open(str(tmp_path))
-    cutouts, embeddings = small_cutouts(other, ROWS, seed=3), small_embeddings(other, small_cutouts(other, ROWS, seed=3), seed=3)
+    cutouts, embeddings = (
+        small_cutouts(other, ROWS, seed=3),
+        small_embeddings(other, small_cutouts(other, ROWS, seed=3), seed=3),
+    )
     references = {"embeddings": [embeddings.reference], "cutouts": [cutouts.reference]}
     task = make_task("similar", SimilarConfig(k=30), references)
     object.__setattr__(task.spec, "unit_rows", 64)

@@ -131,9 +131,15 @@ def _start(
 
 
 def test_collapse_is_an_error_that_says_so(session_store: Store, small: Artifact) -> None:
-    moco = MOCO.model_copy(update={"min_spread": 0.99, "learning_rate": 1e-6})
+    moco = MOCO.model_copy(update={"min_spread": 0.99, "collapse_steps": 5, "learning_rate": 1e-6})
     with pytest.raises(InputError, match="the representation has collapsed: embedding spread"):
         run_job(session_store, "pretrain", PretrainConfig(encoder=TINY, moco=moco, steps=12), {"cutouts": [small]})
+    going_on = moco.model_copy(update={"stop_on_collapse": False, "collapse_steps": 10})
+    model = run_job(
+        session_store, "pretrain", PretrainConfig(encoder=TINY, moco=going_on, steps=12), {"cutouts": [small]}
+    )
+    assert model.table("metrics").read()["collapsed"].to_pylist() == [False, True, True]
+    assert model.manifest.metrics["collapsed"]
 
 
 def test_too_small_a_sample_is_refused(session_store: Store, small: Artifact) -> None:

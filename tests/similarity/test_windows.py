@@ -38,7 +38,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topk, "TILE", 13)
     monkeypatch.setattr(topk, "PICK", 4)
     monkeypatch.setattr(topk_torch, "TILE", 8)
-    monkeypatch.setattr(windows, "block_queries", lambda dimension: 5)
+    monkeypatch.setattr(windows, "QUERIES", 5)
     monkeypatch.setattr(windows, "GPU_QUERIES", 7)
     monkeypatch.setattr(windows, "SLICE_ROWS", 21)
 

@@ -50,7 +50,9 @@ def test_equally_near_objects_are_told_apart_by_identity_not_order():
 
 def test_bad_rows_are_listed_and_keep_their_numbers():
     index = TargetIndex([10.0], [0.0], 25.15)
-    found, rejected = match_batches([batch([400.0, 10.0], [0.0, 0.0], [5, 6]), batch([10.0, np.nan], [0.0, 1.0], [7, 8])], index)
+    found, rejected = match_batches(
+        [batch([400.0, 10.0], [0.0, 0.0], [5, 6]), batch([10.0, np.nan], [0.0, 1.0], [7, 8])], index
+    )
     assert found["row"].to_pylist() == [1, 2]
     assert rejected["row"].to_pylist() == [0, 3]
     assert rejected["ls_id"].to_pylist() == [5, 8]
@@ -145,7 +147,12 @@ def test_named_columns_win(tmp_path):
     (tmp_path / "objects.csv").write_text("ra,dec,ra2,dec2\n0,0,10,0\n")
     (tmp_path / "lenses.csv").write_text("x,y\n10,0\n")
     found = match_files(
-        tmp_path / "objects.csv", tmp_path / "lenses.csv", objects_ra="ra2", objects_dec="dec2", lenses_ra="x", lenses_dec="y"
+        tmp_path / "objects.csv",
+        tmp_path / "lenses.csv",
+        objects_ra="ra2",
+        objects_dec="dec2",
+        lenses_ra="x",
+        lenses_dec="y",
     )
     assert found.pairs == 1
 
@@ -175,7 +182,9 @@ def test_faults_of_files_are_one_line(tmp_path):
 
 
 def test_real_lists(real_data, tmp_path):
-    summary = match_files(real_data / "training_lenses.tsv", real_data / "lenscat.csv", 25.15, tmp_path / "pairs.parquet")
+    summary = match_files(
+        real_data / "training_lenses.tsv", real_data / "lenscat.csv", 25.15, tmp_path / "pairs.parquet"
+    )
     assert (summary.pairs, summary.objects_with_lens, summary.nearest, summary.near_only) == (1668, 1615, 1611, 4)
     assert (summary.objects, summary.lenses, summary.rejected) == (1615, 32838, 0)
     assert read_table(tmp_path / "pairs.parquet").num_rows == 1668

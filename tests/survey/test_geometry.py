@@ -84,7 +84,9 @@ def test_separation_is_exact_for_tiny_angles_and_poles():
 
 def test_edge_positions_need_no_special_case():
     index = TargetIndex([0.0, 360.0, 10.0, 10.0], [0.0, 5.0, 90.0, -90.0], 25.15)
-    pairs = index.pairs(np.array([360.0, 0.0, np.nextafter(360, 0), 200.0, 300.0]), np.array([0.0, 5.0, 0.0, 90.0, -90.0]))
+    pairs = index.pairs(
+        np.array([360.0, 0.0, np.nextafter(360, 0), 200.0, 300.0]), np.array([0.0, 5.0, 0.0, 90.0, -90.0])
+    )
     assert pairs.object_p.tolist() == [0, 1, 2, 3, 4]
     assert pairs.target_p.tolist() == [0, 1, 0, 2, 3]
 

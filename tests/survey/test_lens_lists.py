@@ -28,7 +28,9 @@ def entry_lists(draw: st.DrawFn) -> list[Entry]:
     for number in range(draw(st.integers(1, 15))):
         ra, dec = draw(st.sampled_from(places))
         dec = min(dec + draw(offsets) * ARCSEC, 90.0)
-        found.append(entry((ra + draw(offsets) * ARCSEC) % 360, dec, f"n{number}", draw(st.sampled_from("ABC")), z=(0.5,)))
+        found.append(
+            entry((ra + draw(offsets) * ARCSEC) % 360, dec, f"n{number}", draw(st.sampled_from("ABC")), z=(0.5,))
+        )
     return found
 
 
@@ -42,18 +44,23 @@ def test_result_does_not_depend_on_order(entries, random):
     assert merged.schema.names == LENSES.names
     assert len(set(merged["system_id"].to_pylist())) == merged.num_rows
     # Nothing is lost, and no two systems are friends.
-    assert sorted(name for names in merged["names"].to_pylist() for name in names) == sorted(e.names[0] for e in entries)
+    assert sorted(name for names in merged["names"].to_pylist() for name in names) == sorted(
+        e.names[0] for e in entries
+    )
     ra, dec = merged["ra"].to_numpy(), merged["dec"].to_numpy()
     assert len(close_pairs(ra, dec, ra, dec, 2.99).object_p) == merged.num_rows
 
 
 def test_all_names_grades_and_references_are_kept():
-    merged = merge_entries([
-        entry(10.0, 0.0, "J1", "A", "ref 1", (0.4,), "one"),
-        entry(10.0, 2 * ARCSEC, "J1b", "B", "ref 2", (), "two"),
-        entry(10.0, 2 * ARCSEC, "J1", "A", "ref 2", (0.6,), "two"),
-        entry(11.0, 0.0, "J2", source="two"),
-    ], 3.0).to_pylist()
+    merged = merge_entries(
+        [
+            entry(10.0, 0.0, "J1", "A", "ref 1", (0.4,), "one"),
+            entry(10.0, 2 * ARCSEC, "J1b", "B", "ref 2", (), "two"),
+            entry(10.0, 2 * ARCSEC, "J1", "A", "ref 2", (0.6,), "two"),
+            entry(11.0, 0.0, "J2", source="two"),
+        ],
+        3.0,
+    ).to_pylist()
     assert [len(merged), merged[0]["names"], merged[0]["grades"]] == [2, ["J1", "J1b"], ["A", "B"]]
     assert merged[0]["references"] == ["ref 1", "ref 2"]
     assert merged[0]["lists"] == ["one", "two"]
@@ -69,11 +76,17 @@ def test_chains_of_friends_are_one_system():
 
 
 def test_columns_are_found_and_missing_values_understood():
-    table = pa.table({
-        "name": ["a | b", "-", "c"], "grading": ["confident", "", None], "ref": ["x | y", "x", "z"],
-        "zlens": ["0.4 | 0.41", "not measured", "-99.0"],
-    })
-    entries, rejected = read_entries(table, np.array([1.0, 2.0, np.nan]), np.array([1.0, 2.0, 3.0]), "cat", ListColumns())
+    table = pa.table(
+        {
+            "name": ["a | b", "-", "c"],
+            "grading": ["confident", "", None],
+            "ref": ["x | y", "x", "z"],
+            "zlens": ["0.4 | 0.41", "not measured", "-99.0"],
+        }
+    )
+    entries, rejected = read_entries(
+        table, np.array([1.0, 2.0, np.nan]), np.array([1.0, 2.0, 3.0]), "cat", ListColumns()
+    )
     assert entries[0] == Entry(1.0, 1.0, ("a", "b"), ("confident",), ("x", "y"), (0.4, 0.41), "cat")
     assert entries[1] == Entry(2.0, 2.0, (), (), ("x",), (), "cat")
     assert rejected.to_pylist()[0]["row"] == 2
