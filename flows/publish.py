@@ -41,7 +41,7 @@ def publish_flow(survey: str, grades: list[str], store: str, settings: Any, laun
     """The newest candidates again, with people's grades."""
     steps = Steps(settings, store, launcher)
     last = _manifest(store, newest(store, "catalogue_release", survey))
-    inputs = {name: [str(item) for item in items] for name, items in last.inputs.items()}
+    inputs: dict[str, Any] = {name: [str(item) for item in items] for name, items in last.inputs.items()}
     candidates = newest(store, "candidates", survey)
     made: dict[str, Any] = {"candidates": candidates}
     if grades:

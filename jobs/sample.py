@@ -149,15 +149,5 @@ def _planned_rows(sink: "Sink") -> "NDArray[np.int64]":
     """Source rows of this unit, from the catalogue that the plan wrote."""
     import numpy as np
 
-    from lenscore.artifacts.tables import PART_ROWS, PartInfo, Table, footer_sha256
-
-    filesystem, root = sink.store.filesystem()
-    first, last = sink.rows.start // PART_ROWS, (sink.rows.stop - 1) // PART_ROWS
-    parts = []
-    for number in range(first, last + 1):
-        key = f"{sink.prefix}/catalogue/part-{number:06d}.parquet"
-        with filesystem.open(f"{root}/{key}", "rb") as file:
-            parts.append(PartInfo(key, PART_ROWS, footer_sha256(file)))
-    start = sink.rows.start - first * PART_ROWS
-    found = Table(sink.store, "catalogue", parts).read(["source_row"], start, start + len(sink.rows))
-    return np.asarray(found["source_row"])
+    rows = sink.planned_table("catalogue").read(["source_row"], sink.rows.start, sink.rows.stop)
+    return np.asarray(rows["source_row"])

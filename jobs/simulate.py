@@ -1,7 +1,7 @@
 """simulate: draw a simulated sky with lenses, look-alikes, groups, bad data and its truth.
 
 The plan draws the whole catalogue, the truth and the published list of lenses, block by block (1024 rows); a unit
-renders one block's images. Memory is that of one block whatever the number of objects: about 1 GiB and 0.3 GiB a
+renders one block's images. Memory is that of one block whatever the number of objects: about 1.2 GiB and 0.3 GiB a
 worker. Time grows with the objects: about 10 ms each of one core, and 15 ms a lens for the plan.
 """
 

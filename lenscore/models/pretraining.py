@@ -118,7 +118,7 @@ class Pretraining:
         Raises:
             InputError: the representation has collapsed, and the settings say to stop then.
         """
-        for batch in self._batches():
+        for batch in self.batches():
             self.step(batch)
             if self.progress.step % self.steps_per_epoch == 0 or self.progress.step == self.total_steps:
                 self._end_epoch()
@@ -176,7 +176,7 @@ class Pretraining:
                 buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{number}"])
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer
 
-    def _batches(self) -> Iterator[FeedBatch]:
+    def batches(self) -> Iterator[FeedBatch]:
         """This rank's shares of the batches from the present step on; the short rest of an epoch is left out."""
         groups, per_group = self.moco.groups, self.moco.batch // self.moco.groups
         mine = slice(self.rank * groups // self.ranks, (self.rank + 1) * groups // self.ranks)

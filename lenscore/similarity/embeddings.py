@@ -103,8 +103,10 @@ class Embeddings:
         if len(rows) == 0:
             return np.empty((0, self.dimension), np.float16)
         if rows.min() < 0 or rows.max() >= self.rows:
-            raise InputError(f"row {rows.min() if rows.min() < 0 else rows.max()} is not in embeddings of {self.rows} rows",
-                             "use row numbers of this artifact")
+            raise InputError(
+                f"row {rows.min() if rows.min() < 0 else rows.max()} is not in embeddings of {self.rows} rows",
+                "use row numbers of this artifact",
+            )
         unique, where = np.unique(rows, return_inverse=True)
         return np.asarray(self._vectors.take(unique), np.float16)[where]
 

@@ -61,8 +61,9 @@ def read_cutout(path: Path, bands: Sequence[str], pixel_scale_arcsec: float | No
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}", "check the path") from error
     except (OSError, TypeError, ValueError, IndexError, fits.VerifyError) as error:
-        raise InputError(f"{path} cannot be read as FITS ({str(error).splitlines()[0]})",
-                         "give a complete FITS file") from error
+        raise InputError(
+            f"{path} cannot be read as FITS ({str(error).splitlines()[0]})", "give a complete FITS file"
+        ) from error
     if not planes:
         raise InputError(f"{path} holds no image", f"give a cube of {len(bands)} bands")
     header = planes[0][0]
@@ -101,8 +102,12 @@ def resample(image: ExternalImage, scale_arcsec: float, size_px: int) -> NDArray
     x, y = np.meshgrid(offset, offset)
     columns = to_pixels[0, 0] * x + to_pixels[0, 1] * y + (width - 1) / 2
     rows = to_pixels[1, 0] * x + to_pixels[1, 1] * y + (height - 1) / 2
-    fine = np.stack([map_coordinates(band.astype(np.float64), [rows, columns], order=1, mode="nearest")
-                     for band in image.images_chw])
+    fine = np.stack(
+        [
+            map_coordinates(band.astype(np.float64), [rows, columns], order=1, mode="nearest")
+            for band in image.images_chw
+        ]
+    )
     mean = fine.reshape(len(fine), size_px, samples, size_px, samples).mean(axis=(2, 4))
     return _finite((mean * area).astype(np.float32))
 
@@ -121,8 +126,10 @@ def _check_field(image: ExternalImage, to_pixels: Floats, scale_arcsec: float, s
 def _finite(images_chw: NDArray[np.float32]) -> NDArray[np.float32]:
     bad = ~np.isfinite(images_chw)
     if bad.any():
-        raise InputError(f"{bad.sum()} of {bad.size} pixels in the middle of the cutout are not finite",
-                         "give a cutout without masked pixels there")
+        raise InputError(
+            f"{bad.sum()} of {bad.size} pixels in the middle of the cutout are not finite",
+            "give a cutout without masked pixels there",
+        )
     if not images_chw.any(axis=(1, 2)).all():
         raise InputError("a band of the cutout is empty (all pixels are zero)", "give a cutout with all bands")
     return images_chw
@@ -147,14 +154,14 @@ def _cube(path: Path, data: NDArray[Any], header: fits.Header, bands: Sequence[s
     return data[[found.index(band) for band in bands]]
 
 
-def _by_band(
-    path: Path, planes: Sequence[tuple[fits.Header, NDArray[Any]]], bands: Sequence[str]
-) -> NDArray[Any]:
+def _by_band(path: Path, planes: Sequence[tuple[fits.Header, NDArray[Any]]], bands: Sequence[str]) -> NDArray[Any]:
     named = {str(header.get("BAND", header.get("FILTER", "?"))).strip().lower()[:1]: data for header, data in planes}
     missing = [band for band in bands if band not in named]
     if missing:
-        raise InputError(f"{path} lacks band {', '.join(missing)}; it has {', '.join(sorted(named))}",
-                         f"give a cube of {', '.join(bands)}, or an image each, named by BAND")
+        raise InputError(
+            f"{path} lacks band {', '.join(missing)}; it has {', '.join(sorted(named))}",
+            f"give a cube of {', '.join(bands)}, or an image each, named by BAND",
+        )
     shapes = {named[band].shape for band in bands}
     if len(shapes) > 1:
         raise InputError(f"{path} has bands of different sizes {sorted(shapes)}", "cut them to one size")
@@ -168,8 +175,10 @@ def _geometry(
     has_scale = any(name in header for name in ("CD1_1", "CDELT1", "PC1_1"))
     if not has_scale:
         if pixel_scale_arcsec is None or not pixel_scale_arcsec > 0:
-            raise InputError(f"{path} says nothing of its pixel scale (no CD matrix or CDELT)",
-                             "state it in arcsec per pixel (pixel_scale_arcsec)")
+            raise InputError(
+                f"{path} says nothing of its pixel scale (no CD matrix or CDELT)",
+                "state it in arcsec per pixel (pixel_scale_arcsec)",
+            )
         return np.diag([-pixel_scale_arcsec, pixel_scale_arcsec]), float("nan"), float("nan")
     try:
         wcs = WCS(header, naxis=2)

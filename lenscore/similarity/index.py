@@ -46,14 +46,20 @@ class Shape:
 
     def __post_init__(self) -> None:
         if self.coding == "pq" and self.dimension % self.pq_bytes:
-            raise InputError(f"{self.dimension} components cannot be cut into {self.pq_bytes} equal parts",
-                             "choose pq_bytes that divides the components")
+            raise InputError(
+                f"{self.dimension} components cannot be cut into {self.pq_bytes} equal parts",
+                "choose pq_bytes that divides the components",
+            )
 
     @property
     def bytes_per_object(self) -> float:
         """Memory of the index for each object."""
-        code = {"flat": 4.0 * self.dimension, "sq8": 1.0 * self.dimension, "sq4": self.dimension / 2,
-                "pq": 1.0 * self.pq_bytes}[self.coding]
+        code = {
+            "flat": 4.0 * self.dimension,
+            "sq8": 1.0 * self.dimension,
+            "sq4": self.dimension / 2,
+            "pq": 1.0 * self.pq_bytes,
+        }[self.coding]
         return code + (8 if self.kind == "ivf" else 8 * self.links + 16)
 
     @property
@@ -76,8 +82,10 @@ def check_memory(shape: Shape, rows: int, memory_gib: float) -> None:
     """
     needed = rows * shape.bytes_per_object / 2**30
     if needed > memory_gib:
-        raise InputError(f"an index of {rows} objects takes {needed:.1f} GiB of {memory_gib:.1f} GiB",
-                         "choose fewer components, coding = 'sq4' or 'pq', or give more memory")
+        raise InputError(
+            f"an index of {rows} objects takes {needed:.1f} GiB of {memory_gib:.1f} GiB",
+            "choose fewer components, coding = 'sq4' or 'pq', or give more memory",
+        )
 
 
 def train_index(shape: Shape, sample: NDArray[np.float32], seed: int, threads: int) -> Any:
@@ -143,7 +151,9 @@ class Index:
         with artifact.local(INDEX) as path:
             self._index = faiss.read_index(str(path), flags)
         if self._index.ntotal != self.info["objects"]:
-            raise DamagedError(f"the index holds {self._index.ntotal} of {self.info['objects']} objects", "build it again")
+            raise DamagedError(
+                f"the index holds {self._index.ntotal} of {self.info['objects']} objects", "build it again"
+            )
 
     @staticmethod
     def open(artifact: Artifact) -> "Index":

@@ -25,8 +25,10 @@ def find_ls_id(catalogue: Table, ls_id: int) -> int:
         if len(here):
             return start + int(here[0])
         start += batch.num_rows
-    raise NotFoundError(f"ls_id {ls_id} is not among the {start} objects of this release",
-                        "ls_ids of another release are others: ask by position")
+    raise NotFoundError(
+        f"ls_id {ls_id} is not among the {start} objects of this release",
+        "ls_ids of another release are others: ask by position",
+    )
 
 
 def find_nearest(catalogue: Table, ra: float, dec: float, radius_arcsec: float) -> tuple[int, float]:
@@ -61,7 +63,8 @@ def find_nearest(catalogue: Table, ra: float, dec: float, radius_arcsec: float) 
         nearest = read_rows(catalogue, np.array([row]), ["ls_id", "ra", "dec"]).to_pylist()[0]
         raise NotFoundError(
             f"no object within {radius_arcsec:g} arcsec of {ra}, {dec}: the nearest is {nearest['ls_id']} at "
-            f"{nearest['ra']:.5f}, {nearest['dec']:.5f}, {best:.1f} arcsec away", "ask for that one, or a larger radius",
+            f"{nearest['ra']:.5f}, {nearest['dec']:.5f}, {best:.1f} arcsec away",
+            "ask for that one, or a larger radius",
         )
     return row, best
 

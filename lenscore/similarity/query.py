@@ -89,20 +89,30 @@ class Library:
     def __post_init__(self) -> None:
         for part in (self.neighbours, self.index):
             if part is not None and part.embeddings_id != self.embeddings.id:
-                raise InputError(f"{part.artifact!r} belongs to embeddings {part.embeddings_id[:12]}, not "
-                                 f"{self.embeddings.id[:12]}", "make it again from these embeddings")
+                raise InputError(
+                    f"{part.artifact!r} belongs to embeddings {part.embeddings_id[:12]}, not {self.embeddings.id[:12]}",
+                    "make it again from these embeddings",
+                )
         if self.embeddings.rows != self.cutouts.rows:
-            raise InputError(f"{self.embeddings.rows} embeddings for {self.cutouts.rows} cutouts", "name the cutouts embedded")
+            raise InputError(
+                f"{self.embeddings.rows} embeddings for {self.cutouts.rows} cutouts", "name the cutouts embedded"
+            )
 
     @staticmethod
     def open(
-        embeddings: Artifact, cutouts: Artifact, neighbours: Artifact | None = None, index: Artifact | None = None,
+        embeddings: Artifact,
+        cutouts: Artifact,
+        neighbours: Artifact | None = None,
+        index: Artifact | None = None,
         model: Artifact | None = None,
     ) -> "Library":
         """Open the artifacts of a library."""
         return Library(
-            Embeddings.open(embeddings), Cutouts.open(cutouts), Neighbours.open(neighbours) if neighbours else None,
-            Index.open(index) if index else None, model,
+            Embeddings.open(embeddings),
+            Cutouts.open(cutouts),
+            Neighbours.open(neighbours) if neighbours else None,
+            Index.open(index) if index else None,
+            model,
         )
 
     @property
@@ -130,8 +140,12 @@ class Answer:
 
 
 def query(
-    library: Library, queries: Sequence[Query], k: int = 100, combine: Literal["mean", "max"] = "mean",
-    method: Method = "auto", device: str = "cpu",
+    library: Library,
+    queries: Sequence[Query],
+    k: int = 100,
+    combine: Literal["mean", "max"] = "mean",
+    method: Method = "auto",
+    device: str = "cpu",
 ) -> Answer:
     """Find the objects most similar to one or several queries.
 
@@ -231,8 +245,9 @@ def _choose(library: Library, found: Sequence[_Found], k: int, method: Method) -
     stored = _has_stored(library, found, k)
     if method == "neighbours" and not stored:
         most = library.neighbours.k if library.neighbours else 0
-        raise InputError(f"stored neighbours answer one bright object of the catalogue and k up to {most}",
-                         "use another method")
+        raise InputError(
+            f"stored neighbours answer one bright object of the catalogue and k up to {most}", "use another method"
+        )
     if method == "index" and library.index is None:
         raise InputError("there is no index of these embeddings", "run `lenscore job run index`, or use method exact")
     if method != "auto":

@@ -16,14 +16,16 @@ from lenscore.similarity.sample import usable
 from lenscore.similarity.topk import NO_ROW
 from lenscore.similarity.whiten import Whitening
 
-SCHEMA = pa.schema([
-    pa.field("mag_low", pa.float64(), metadata={"unit": "mag"}),
-    pa.field("mag_high", pa.float64(), metadata={"unit": "mag"}),
-    pa.field("queries", pa.int64()),
-    pa.field("k", pa.int64()),
-    pa.field("effort", pa.int64()),
-    pa.field("recall", pa.float64()),
-])
+SCHEMA = pa.schema(
+    [
+        pa.field("mag_low", pa.float64(), metadata={"unit": "mag"}),
+        pa.field("mag_high", pa.float64(), metadata={"unit": "mag"}),
+        pa.field("queries", pa.int64()),
+        pa.field("k", pa.int64()),
+        pa.field("effort", pa.int64()),
+        pa.field("recall", pa.float64()),
+    ]
+)
 """recall: share of the k exactly nearest that are among the k found; effort: lists (ivf) or candidates (hnsw)."""
 
 
@@ -63,8 +65,13 @@ def choose_queries(
 
 
 def measure_recall(
-    index: Any, embeddings: Embeddings, whitening: Whitening, queries: Queries, ks: Sequence[int],
-    efforts: Sequence[int], device: str = "cpu",
+    index: Any,
+    embeddings: Embeddings,
+    whitening: Whitening,
+    queries: Queries,
+    ks: Sequence[int],
+    efforts: Sequence[int],
+    device: str = "cpu",
 ) -> pa.Table:
     """Compare an index with exact search; the query itself does not count.
 
@@ -100,8 +107,14 @@ def _row(
     here = queries.bins == number
     low = float(number * queries.width_mag)
     share = float(hits[here].sum() / max(int(wanted[here].sum()), 1))
-    return {"mag_low": low, "mag_high": low + queries.width_mag, "queries": int(here.sum()), "k": int(k),
-            "effort": int(effort), "recall": share}
+    return {
+        "mag_low": low,
+        "mag_high": low + queries.width_mag,
+        "queries": int(here.sum()),
+        "k": int(k),
+        "effort": int(effort),
+        "recall": share,
+    }
 
 
 def _hits(found: NDArray[np.uint32], exact: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -39,9 +39,7 @@ class Buckets:
         bucket_rows: rows wanted in a file.
     """
 
-    def __init__(
-        self, folder: Path, histogram: NDArray[np.int64], rows: int, dimension: int, bucket_rows: int
-    ) -> None:
+    def __init__(self, folder: Path, histogram: NDArray[np.int64], rows: int, dimension: int, bucket_rows: int) -> None:
         if rows >= NO_ROW:
             raise InputError(f"{rows} objects do not fit row numbers of 32 bits", "split the catalogue")
         self.folder, self.rows = folder, rows

@@ -17,8 +17,8 @@ Keys = NDArray[np.int64]
 NO_ROW = 0xFFFFFFFF
 EMPTY = np.iinfo(np.int64).max
 # Queries of a block; candidates multiplied at a time, until there is a floor; and candidates picked from at a time (so
-# many fit the buffer), which is also how many are multiplied at a time once there is a floor. Measured: 2048
-# components as fast as faiss, 128 a tenth slower; 512 queries are 10 % slower.
+# many fit the buffer), which is also how many are multiplied at a time once there is a floor. Chosen by measurement; see
+# benchmarks/bench_neighbours.py for how this stands against faiss.
 QUERIES = 1024
 TILE = 16384
 PICK = 2048
@@ -68,7 +68,11 @@ class TopK:
     """
 
     def __init__(
-        self, queries: Floats, k: int, low: NDArray[np.int64], high: NDArray[np.int64],
+        self,
+        queries: Floats,
+        k: int,
+        low: NDArray[np.int64],
+        high: NDArray[np.int64],
         own: NDArray[np.int64] | None = None,
     ) -> None:
         self.queries, self.k, self.low, self.high, self.own = queries, k, low, high, own

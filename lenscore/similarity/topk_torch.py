@@ -19,8 +19,13 @@ class TorchTopK:
     """
 
     def __init__(
-        self, queries: Floats, k: int, low: NDArray[np.int64], high: NDArray[np.int64],
-        own: NDArray[np.int64] | None = None, device: str = "cuda",
+        self,
+        queries: Floats,
+        k: int,
+        low: NDArray[np.int64],
+        high: NDArray[np.int64],
+        own: NDArray[np.int64] | None = None,
+        device: str = "cuda",
     ) -> None:
         self.k, self.device = k, device
         self.queries = torch.from_numpy(queries).to(device)

@@ -36,9 +36,7 @@ class Whitening:
         return Whitening(np.empty(0, np.float32), np.empty((0, 0), np.float32), normalise)
 
     @staticmethod
-    def fit(
-        batches: Iterable[NDArray[np.floating]], components: int | None, normalise: bool = True
-    ) -> "Whitening":
+    def fit(batches: Iterable[NDArray[np.floating]], components: int | None, normalise: bool = True) -> "Whitening":
         """Fit on batches of embeddings in one pass; memory is two D x D matrices.
 
         Args:
@@ -56,12 +54,15 @@ class Whitening:
             return Whitening.identity(normalise)
         mean, covariance = streaming_covariance(batches)
         if not 1 <= components <= len(mean):
-            raise InputError(f"components = {components} for embeddings of dimension {len(mean)}",
-                             f"choose 1 to {len(mean)}")
+            raise InputError(
+                f"components = {components} for embeddings of dimension {len(mean)}", f"choose 1 to {len(mean)}"
+            )
         values, directions = np.linalg.eigh(covariance)
         values, directions = values[::-1][:components], directions[:, ::-1][:, :components]
         if values[0] <= 0:
-            raise InputError("all embeddings are the same vector", "look at the model: its representation has collapsed")
+            raise InputError(
+                "all embeddings are the same vector", "look at the model: its representation has collapsed"
+            )
         keep = values > SMALLEST_VARIANCE * values[0]
         directions = _fix_signs(directions[:, keep])
         return Whitening(mean.astype(np.float32), (directions / np.sqrt(values[keep])).astype(np.float32), normalise)
@@ -90,8 +91,10 @@ class Whitening:
         vectors: NDArray[np.float32] = np.asarray(embeddings, np.float32)
         if not self.is_identity:
             if vectors.shape[1] != len(self.mean):
-                raise InputError(f"embeddings of dimension {vectors.shape[1]} for a whitening of {len(self.mean)}",
-                                 "use the whitening that was fitted on them")
+                raise InputError(
+                    f"embeddings of dimension {vectors.shape[1]} for a whitening of {len(self.mean)}",
+                    "use the whitening that was fitted on them",
+                )
             vectors = np.asarray((vectors - self.mean) @ self.matrix, np.float32)
         return unit(vectors) if self.normalise else vectors
 
@@ -111,7 +114,9 @@ class Whitening:
             tensors = load(data)
             return Whitening(tensors["mean"], tensors["matrix"], bool(tensors["normalise"][0]))
         except (SafetensorError, KeyError, IndexError) as error:
-            raise DamagedError(f"no whitening can be read from these {len(data)} bytes", "make the artifact again") from error
+            raise DamagedError(
+                f"no whitening can be read from these {len(data)} bytes", "make the artifact again"
+            ) from error
 
 
 def streaming_covariance(
@@ -143,7 +148,9 @@ def streaming_covariance(
         total += rows.sum(axis=0)
         products += rows.T @ rows
     if shift is None or count < 2:
-        raise InputError(f"{count} good embeddings are too few to whiten", "give at least two, or set components to none")
+        raise InputError(
+            f"{count} good embeddings are too few to whiten", "give at least two, or set components to none"
+        )
     return shift + total / count, (products - np.outer(total, total) / count) / (count - 1)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from flows.launchers import Launcher, LocalLauncher
 from flows.launchers.local import _counts
 from lenscore.artifacts import Store
-from tests.flows.launcher_contract import LauncherContract
+from tests.flows.launcher_contract import WAIT_SECONDS, LauncherContract
 from tests.flows.processes import left_over, processes
 
 
@@ -37,6 +38,13 @@ class TestLocalLauncherWithWorkers(TestLocalLauncher):
     """The same, where jobs start processes of their own: these must end as well."""
 
     workers = 2
+
+    def kill_job(self, store: Store) -> None:
+        end = time.monotonic() + WAIT_SECONDS
+        while not any("spawn_main" in line for line in processes(self.scratch).values()):
+            assert time.monotonic() < end, "the job started no processes"
+            time.sleep(0.02)
+        super().kill_job(store)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,15 @@ import pytest
 from lenscore.similarity.blas import VARIABLE, best_kernel, import_faiss
 
 
-@pytest.mark.parametrize(("flags", "kernel"), [
-    ({"avx512f", "avx2"}, "SkylakeX"), ({"avx2", "sse4_2"}, "Haswell"), ({"asimd"}, ""), (set(), ""),
-])
+@pytest.mark.parametrize(
+    ("flags", "kernel"),
+    [
+        ({"avx512f", "avx2"}, "SkylakeX"),
+        ({"avx2", "sse4_2"}, "Haswell"),
+        ({"asimd"}, ""),
+        (set(), ""),
+    ],
+)
 def test_best_kernel(flags: set[str], kernel: str) -> None:
     assert best_kernel(frozenset(flags)) == kernel
 

@@ -36,8 +36,16 @@ def write(path: Path, data: NDArray | None, **cards: object) -> Path:
 
 
 WCS_CARDS = {
-    "ctype1": "RA---TAN", "ctype2": "DEC--TAN", "crval1": 10.0, "crval2": 20.0, "crpix1": 32.5, "crpix2": 32.5,
-    "cd1_1": -0.262 / 3600, "cd1_2": 0.0, "cd2_1": 0.0, "cd2_2": 0.262 / 3600,
+    "ctype1": "RA---TAN",
+    "ctype2": "DEC--TAN",
+    "crval1": 10.0,
+    "crval2": 20.0,
+    "crpix1": 32.5,
+    "crpix2": 32.5,
+    "cd1_1": -0.262 / 3600,
+    "cd1_2": 0.0,
+    "cd2_1": 0.0,
+    "cd2_2": 0.262 / 3600,
 }
 
 
@@ -112,14 +120,17 @@ def test_bad_files(tmp_path: Path, real_data: Path) -> None:
         read_cutout(write(tmp_path / "empty.fits", None), BANDS)
 
 
-@pytest.mark.parametrize(("images", "cards", "says"), [
-    (blob(64, 0.262)[:2], WCS_CARDS, "has 2 planes for bands g, r, z"),
-    (blob(64, 0.262)[:2], WCS_CARDS | {"bands": "gr"}, "lacks band z"),
-    (blob(64, 0.262), WCS_CARDS | {"bands": "gr"}, "BANDS = 'gr' but 3 planes"),
-    (blob(64, 0.262)[0], WCS_CARDS | {"band": "g"}, "lacks band r, z; it has g"),
-    (blob(64, 0.262), {}, "says nothing of its pixel scale"),
-    (blob(64, 0.262), WCS_CARDS | {"cd1_1": 0.0}, "pixel scale"),
-])
+@pytest.mark.parametrize(
+    ("images", "cards", "says"),
+    [
+        (blob(64, 0.262)[:2], WCS_CARDS, "has 2 planes for bands g, r, z"),
+        (blob(64, 0.262)[:2], WCS_CARDS | {"bands": "gr"}, "lacks band z"),
+        (blob(64, 0.262), WCS_CARDS | {"bands": "gr"}, "BANDS = 'gr' but 3 planes"),
+        (blob(64, 0.262)[0], WCS_CARDS | {"band": "g"}, "lacks band r, z; it has g"),
+        (blob(64, 0.262), {}, "says nothing of its pixel scale"),
+        (blob(64, 0.262), WCS_CARDS | {"cd1_1": 0.0}, "pixel scale"),
+    ],
+)
 def test_bad_content(tmp_path: Path, images: NDArray, cards: dict, says: str) -> None:
     with pytest.raises(InputError, match=says):
         read_cutout(write(tmp_path / "a.fits", images, **cards), BANDS)

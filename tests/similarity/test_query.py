@@ -28,9 +28,12 @@ def parts(store: Store) -> dict[str, Artifact]:
     embeddings = small_embeddings(store, cutouts, dimension=16, seed=2)
     inputs = {"embeddings": [embeddings], "cutouts": [cutouts]}
     return {
-        "cutouts": cutouts, "embeddings": embeddings,
+        "cutouts": cutouts,
+        "embeddings": embeddings,
         "neighbours": run_job(store, "similar", SimilarConfig(k=20, limit_mag=None), inputs),
-        "index": run_job(store, "index", IndexConfig(coding="flat", lists=2, effort=2, queries=3, recall_k=(5,)), inputs),
+        "index": run_job(
+            store, "index", IndexConfig(coding="flat", lists=2, effort=2, queries=3, recall_k=(5,)), inputs
+        ),
     }
 
 
@@ -80,8 +83,10 @@ def test_stored_neighbours_are_used_when_there_are(library: Library, parts: dict
 def test_by_position(library: Library, parts: dict[str, Artifact]) -> None:
     place = parts["cutouts"].table("catalogue").read(["ls_id", "ra", "dec"]).to_pylist()[42]
     answer = query(library, [ByPosition(place["ra"], place["dec"] + 1 / 3600)], 5)
-    assert answer.notes == (f"nearest object to {place['ra']}, {place['dec'] + 1 / 3600}: 1.00 arcsec away",
-                            f"query: ls_id {place['ls_id']}")
+    assert answer.notes == (
+        f"nearest object to {place['ra']}, {place['dec'] + 1 / 3600}: 1.00 arcsec away",
+        f"query: ls_id {place['ls_id']}",
+    )
     assert answer.table.equals(query(library, [ById(place["ls_id"])], 5).table)
     assert (answer.table["separation_arcsec"].to_numpy() > 0).all()
     with pytest.raises(NotFoundError, match=r"no object within 0.5 arcsec .* the nearest is \d+ at .* 1.0 arcsec away"):
@@ -110,15 +115,18 @@ def test_without_neighbours_and_index(library: Library, parts: dict[str, Artifac
         query(bare, [ById(identity(library, 8))], method="index")
 
 
-@pytest.mark.parametrize(("asked", "error", "says"), [
-    ([ById(12)], NotFoundError, "ls_id 12 is not among the 400 objects"),
-    ([ByPosition(400, 0)], InputError, "ra = 400 is outside"),
-    ([ByPosition(float("nan"), 0)], InputError, "not a number"),
-    ([ByVector(np.ones(3))], InputError, r"shape \(3,\); give 16 numbers"),
-    ([ByVector(np.full(16, np.nan))], InputError, "zero or not finite"),
-    ([ByVector(np.ones(16)), ByVector(-np.ones(16))], InputError, "opposite directions"),
-    ([], InputError, "0 queries"),
-])
+@pytest.mark.parametrize(
+    ("asked", "error", "says"),
+    [
+        ([ById(12)], NotFoundError, "ls_id 12 is not among the 400 objects"),
+        ([ByPosition(400, 0)], InputError, "ra = 400 is outside"),
+        ([ByPosition(float("nan"), 0)], InputError, "not a number"),
+        ([ByVector(np.ones(3))], InputError, r"shape \(3,\); give 16 numbers"),
+        ([ByVector(np.full(16, np.nan))], InputError, "zero or not finite"),
+        ([ByVector(np.ones(16)), ByVector(-np.ones(16))], InputError, "opposite directions"),
+        ([], InputError, "0 queries"),
+    ],
+)
 def test_bad_queries(library: Library, asked: list, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         query(library, asked, 5)

@@ -37,8 +37,16 @@ def write_cutout(parts: dict[str, Artifact], row: int, path: Path, scale_arcsec:
     hdu = fits.PrimaryHDU(images[0])
     centre = (images.shape[-1] + 1) / 2
     for name, value in {
-        "BANDS": "grz", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": place["ra"], "CRVAL2": place["dec"],
-        "CRPIX1": centre, "CRPIX2": centre, "CD1_1": -scale_arcsec / 3600, "CD1_2": 0.0, "CD2_1": 0.0,
+        "BANDS": "grz",
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": place["ra"],
+        "CRVAL2": place["dec"],
+        "CRPIX1": centre,
+        "CRPIX2": centre,
+        "CD1_1": -scale_arcsec / 3600,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
         "CD2_2": scale_arcsec / 3600,
     }.items():
         hdu.header[name] = value

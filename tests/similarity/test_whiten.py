@@ -58,12 +58,15 @@ def test_rows_that_are_not_finite_are_left_out() -> None:
     np.testing.assert_allclose(Whitening.fit([bad], 3).matrix, good.matrix, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("batches", "components", "says"), [
-    ([MIXED[:1]], 2, "1 good embeddings are too few"),
-    ([], 2, "0 good embeddings"),
-    ([MIXED], 7, "components = 7 for embeddings of dimension 6"),
-    ([np.ones((5, 3))], 2, "all embeddings are the same vector"),
-])
+@pytest.mark.parametrize(
+    ("batches", "components", "says"),
+    [
+        ([MIXED[:1]], 2, "1 good embeddings are too few"),
+        ([], 2, "0 good embeddings"),
+        ([MIXED], 7, "components = 7 for embeddings of dimension 6"),
+        ([np.ones((5, 3))], 2, "all embeddings are the same vector"),
+    ],
+)
 def test_bad_input(batches: list[np.ndarray], components: int, says: str) -> None:
     with pytest.raises(InputError, match=says):
         Whitening.fit(batches, components)

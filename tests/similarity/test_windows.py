@@ -50,13 +50,13 @@ SIGNS = np.array([[1 - 2 * ((n * 2654435761 >> b) & 1) for b in range(16)] for n
 @settings(max_examples=60, deadline=None)
 @given(
     picks=st.lists(st.tuples(st.integers(0, 11), st.integers(-1, 40)), min_size=1, max_size=70),
-    k=st.integers(1, 30), unit=st.integers(1, 40), window=st.sampled_from([0.05, 0.5, 1.0, 9.0]),
+    k=st.integers(1, 30),
+    unit=st.integers(1, 40),
+    window=st.sampled_from([0.05, 0.5, 1.0, 9.0]),
     kind=st.sampled_from(["cpu", "torch"]),
 )
 @pytest.mark.usefixtures("small_tiles")
-def test_ties_and_rims_are_exact(
-    picks: list[tuple[int, int]], k: int, unit: int, window: float, kind: str
-) -> None:
+def test_ties_and_rims_are_exact(picks: list[tuple[int, int]], k: int, unit: int, window: float, kind: str) -> None:
     """Few distinct vectors, magnitudes on a grid of 0.1 (so that many lie just on a window's rim), some without."""
     vectors = SIGNS[[vector for vector, _ in picks]]
     mag = np.array([np.nan if step < 0 else 16 + step / 10 for _, step in picks], np.float32)
