@@ -9,7 +9,7 @@ REQUIREMENTS ?= requirements/dev.txt
 DEMO ?= demo
 CORES := $(shell nproc)
 
-.PHONY: help demo science test lint unit bench tools requirements clean
+.PHONY: help demo pictures science test lint unit bench tools requirements clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ $(VENV)/.installed: $(REQUIREMENTS) pyproject.toml
 
 demo: $(VENV)/.installed  ## the whole story on a simulated sky, about ten minutes on two cores
 	$(BIN)/lenscore demo --out $(DEMO)
+
+pictures: demo  ## the README's pictures, from the demo
+	$(BIN)/python -m benchmarks.pictures $(DEMO)
 
 science: $(VENV)/.installed  ## three seeds and growing sizes; writes docs/science.md (hours)
 	$(BIN)/python -m benchmarks.science

@@ -15,6 +15,7 @@ from lenscore.models.config import EncoderConfig, Precision
 from lenscore.models.embedding import embed_rows
 from lenscore.models.encoder import NetworkEncoder, arithmetic, embed_views
 from lenscore.models.pretraining import untrained
+from lenscore.survey.release import find_release
 from tests.support.cutouts import small_cutouts
 
 ROUNDS = 5
@@ -48,7 +49,7 @@ def main(size: float = 1.0) -> list[Figure]:
 
 
 def _measure(folder: Path, config: EncoderConfig, rows: int, views: bool, precision: Precision) -> Figure:
-    artifact = small_cutouts(Store.open(str(folder / config.arch)), rows=rows, seed=1)
+    artifact = small_cutouts(Store.open(str(folder / config.arch)), rows=rows, seed=1, release=find_release("demo-dr1"))
     cutouts, device = Cutouts.open(artifact), torch.device("cpu")
     encoder = untrained(config, BANDS, 0, precision).for_speed()
     images, valid = cutouts.read(0, rows, config.input_px)

@@ -22,8 +22,10 @@ from lenscore.models.encoder import arithmetic
 from lenscore.models.feed import Feed, field_px
 from lenscore.models.pretraining import Pretraining
 from lenscore.models.settings import MocoConfig
+from lenscore.survey.release import find_release
 from tests.support.cutouts import small_cutouts
 
+RELEASE = find_release("demo-dr1")
 ROUNDS = 5
 REACH = 0.9
 
@@ -50,7 +52,7 @@ def main(size: float = 1.0) -> list[Figure]:
 
 
 def _measure(folder: Path, config: EncoderConfig, moco: MocoConfig, augment: AugmentConfig, steps: int) -> Figure:
-    sample = Cutouts.open(small_cutouts(Store.open(str(folder)), rows=4 * moco.batch, seed=1))
+    sample = Cutouts.open(small_cutouts(Store.open(str(folder)), rows=4 * moco.batch, seed=1, release=RELEASE))
     feed = Feed(sample, field_px(augment, config.input_px), 8.0, 1)
     augmenter = Augmenter(augment, Fits.table2(), sample.release, config.input_px)
     run = Pretraining(moco, config, feed, augmenter, 10_000, 0, torch.device("cpu"))

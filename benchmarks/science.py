@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "science.toml"
 DOCS = ROOT / "docs"
 SEEDS = (0, 1, 2)
-METHODS = ("pretrained", "pca", "pca of views", "pretrained+pca", "untrained", "untrained+pca", "random")
+METHODS = ("pretrained", "pca", "pca of views", "pretrained + pca", "untrained", "untrained + pca", "random")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def verdicts(longest: list[dict[str, Any]]) -> str:
     claims = (
         ("the pretrained network beats the untrained one", "pretrained", ("untrained",)),
         ("the representation alone beats the pixels", "pretrained", ("pca", "pca of views")),
-        ("both together beat each", "pretrained+pca", ("pretrained", "pca")),
+        ("both together beat each", "pretrained + pca", ("pretrained", "pca")),
     )
     lines = []
     for says, ours, others in claims:

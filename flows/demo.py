@@ -1,6 +1,5 @@
 """The demo: discover on one simulated release, rescore on the next, and what came of it, in words."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +76,11 @@ def _changes(store: Store, release: str, results: dict[str, str]) -> Iterator[st
         yield "There was nothing to compare with."
         return
     summary = _open(store, results["comparison"]).read_json("summary.json")
-    yield json.dumps(summary, indent=2)
+    yield f"{summary['candidates_before']} candidates before, {summary['candidates_after']} now, {summary['in_both']} in both."
+    for change, causes in summary["changes"].items():
+        yield f"- {change}: " + ", ".join(
+            f"{count} {cause}" for cause, count in sorted(causes.items(), key=lambda item: -item[1])
+        )
 
 
 def _shown(artifact: Artifact) -> list[str]:

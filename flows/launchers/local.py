@@ -57,6 +57,8 @@ class LocalLauncher:
                 _stop(process)
                 raise
             finally:
+                if process.returncode:
+                    _stop(process)  # its own processes would live on, and keep the pipes open
                 lines.join()
             output = process.stdout.read() if process.stdout else ""
         if process.returncode:

@@ -86,6 +86,10 @@ class Pretraining:
             raise InputError(
                 f"the sample has {len(feed)} images, less than a batch of {moco.batch}", "lower moco.batch"
             )
+        if encoder.input_px > feed.cutouts.size_px:
+            raise InputError(
+                f"the encoder sees {encoder.input_px} px, the images have {feed.cutouts.size_px}", "lower encoder.input_px"
+            )
         self.moco, self.feed, self.augmenter, self.seed = moco, feed, augmenter, seed
         self.total_steps, self.device, self.rank, self.ranks = total_steps, device, rank, ranks
         self.steps_per_epoch = steps_per_epoch(len(feed), moco)

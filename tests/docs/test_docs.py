@@ -101,7 +101,8 @@ def test_commands_and_options_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_files_exist(path: Path) -> None:
-    for span in SPAN.findall(path.read_text()):
+    text = path.read_text()
+    for span in [*SPAN.findall(text), *(word for words in commands(text) for word in words)]:
         if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./-]+", span) and span not in MADE:
             assert (ROOT / span).exists(), f"{span} does not exist"
 

@@ -34,8 +34,8 @@ class Heard:
         self.shares.append(share)
 
 
-class LauncherContract:
-    """Subclasses provide `launcher`, `store`, `kill_job` and `alive`."""
+class EndingContract:
+    """How jobs end before their time. Subclasses provide `launcher`, `store`, `kill_job` and `alive`."""
 
     @pytest.fixture
     def launcher(self) -> Launcher:
@@ -60,6 +60,39 @@ class LauncherContract:
         heard = heard or Heard()
         reference = launcher.run(request(store, job, config), heard.log, heard.progress)
         return Artifact.open(store, reference.kind, reference.id)
+
+    def test_a_killed_job_raises_and_the_next_run_goes_on(
+        self, launcher: Launcher, store: Store, tmp_path: Path
+    ) -> None:
+        config = {"objects": 200, **PLAIN}
+        work = task("simulate", config).work
+        killer = threading.Thread(target=lambda: (wait_for(store, f"{work}/plan.json"), self.kill_job(store)))
+        killer.start()
+        with pytest.raises(StoreError, match="job simulate was ended"):
+            self.run(launcher, store, "simulate", **config)
+        killer.join(WAIT_SECONDS)
+        assert self.alive(store) == []
+        planned = store.head(f"{work}/plan.json")
+        assert planned is not None
+        made = self.run(launcher, store, "simulate", **config)
+        assert contents(made) == contents(in_process(tmp_path, "simulate", **config))
+
+    def test_progress_arrives_and_cancelling_leaves_nothing_behind(self, launcher: Launcher, store: Store) -> None:
+        heard = Heard()
+
+        def cancel(share: float, line: str) -> None:
+            heard.progress(share, line)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            launcher.run(request(store, "simulate", {"objects": 4096, **PLAIN}), heard.log, cancel)
+        assert 0 < heard.shares[0] < 1
+        assert any(line.startswith("simulate") and "/" in line for line in heard.lines)
+        assert self.alive(store) == []
+
+
+class LauncherContract(EndingContract):
+    """All that a launcher does."""
 
     def test_makes_the_artifact_that_this_process_would_make(
         self, launcher: Launcher, store: Store, tmp_path: Path
@@ -107,35 +140,6 @@ class LauncherContract:
         assert "\n" not in str(caught.value)
         assert any("no column of right ascension" in line for line in heard.lines)
         assert not any("Traceback" in line for line in heard.lines)
-        assert self.alive(store) == []
-
-    def test_a_killed_job_raises_and_the_next_run_goes_on(
-        self, launcher: Launcher, store: Store, tmp_path: Path
-    ) -> None:
-        config = {"objects": 200, **PLAIN}
-        work = task("simulate", config).work
-        killer = threading.Thread(target=lambda: (wait_for(store, f"{work}/plan.json"), self.kill_job(store)))
-        killer.start()
-        with pytest.raises(StoreError, match="job simulate was ended"):
-            self.run(launcher, store, "simulate", **config)
-        killer.join(WAIT_SECONDS)
-        assert self.alive(store) == []
-        planned = store.head(f"{work}/plan.json")
-        assert planned is not None
-        made = self.run(launcher, store, "simulate", **config)
-        assert contents(made) == contents(in_process(tmp_path, "simulate", **config))
-
-    def test_progress_arrives_and_cancelling_leaves_nothing_behind(self, launcher: Launcher, store: Store) -> None:
-        heard = Heard()
-
-        def cancel(share: float, line: str) -> None:
-            heard.progress(share, line)
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            launcher.run(request(store, "simulate", {"objects": 4096, **PLAIN}), heard.log, cancel)
-        assert 0 < heard.shares[0] < 1
-        assert any(line.startswith("simulate") and "/" in line for line in heard.lines)
         assert self.alive(store) == []
 
 

@@ -26,7 +26,7 @@ TINY = Path(__file__).with_name("tiny.toml")
 SERVER_SECONDS = 120
 CAUSES = {"new object", "vanished", "moved across the cut", "imaging changed", "model changed"}
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 class NoLauncher:

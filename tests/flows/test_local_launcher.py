@@ -10,11 +10,11 @@ import pytest
 from flows.launchers import Launcher, LocalLauncher
 from flows.launchers.local import _counts
 from lenscore.artifacts import Store
-from tests.flows.launcher_contract import WAIT_SECONDS, LauncherContract
+from tests.flows.launcher_contract import WAIT_SECONDS, EndingContract, LauncherContract
 from tests.flows.processes import left_over, processes
 
 
-class TestLocalLauncher(LauncherContract):
+class _Local:
     """Processes on this machine."""
 
     workers = 1
@@ -34,7 +34,11 @@ class TestLocalLauncher(LauncherContract):
         return left_over(self.scratch)
 
 
-class TestLocalLauncherWithWorkers(TestLocalLauncher):
+class TestLocalLauncher(_Local, LauncherContract):
+    """Processes on this machine."""
+
+
+class TestLocalLauncherWithWorkers(_Local, EndingContract):
     """The same, where jobs start processes of their own: these must end as well."""
 
     workers = 2

@@ -1,0 +1,28 @@
+"""`python -m benchmarks.pictures DEMO`: the README's pictures, from what `make demo` wrote."""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURES = {
+    "candidates.png": ("gallery-ungraded-south-bright.png", 4),
+    "similar.png": ("figure03-similar-demo-dr1.png", 3),
+}
+CELL_PX = 98
+
+
+def main() -> None:
+    """Copy the top rows of the demo's galleries into docs/pictures."""
+    demo = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    folder = ROOT / "docs" / "pictures"
+    folder.mkdir(exist_ok=True)
+    for name, (source, rows) in PICTURES.items():
+        with Image.open(demo / "catalogue" / source) as picture:
+            shown = picture.crop((0, 0, picture.width, min(picture.height, rows * (CELL_PX + 4))))
+            shown.save(folder / name, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
