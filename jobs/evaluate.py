@@ -79,6 +79,13 @@ class EvaluateConfig(Config):
         description="bins of recall by Einstein radius",
         min_length=2,
     )
+    repeats: int = field(
+        1,
+        unit="",
+        source="assumed: more where lenses are few",
+        description="splits, each with fits of its own, whose figures are averaged; table recall is of the last",
+        ge=1,
+    )
     seed: int = field(0, unit="", source="assumed", description="seed of draws of queries and of random orders")
 
     @model_validator(mode="after")
@@ -96,6 +103,7 @@ def run(config: EvaluateConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpo
     import numpy as np
 
     from lenscore.classify import evaluation as judging
+    from lenscore.classify import similar_lenses
     from lenscore.classify.features import SideBySide
     from lenscore.classify.labelled import read_labels
     from lenscore.classify.splits import draw_splits
@@ -104,17 +112,22 @@ def run(config: EvaluateConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpo
     readers = _embeddings(config, inputs)
     every = SideBySide(list(readers.values()))
     truth = read_truth(inputs.one("sky"), inputs.one("cutouts"), inputs.one("labels"))
-    splits = draw_splits(read_labels(inputs.one("labels")), every.objects(), config.split)
-    valid = every.valid(0, every.rows)
-    methods, trained = _fit(config, inputs, runtime, readers, splits)
+    valid, labels = every.valid(0, every.rows), read_labels(inputs.one("labels"))
     given, given_trained = _given(config, inputs, every.rows)
-    pool = valid & ~truth.listed & ~truth.companion & ~given_trained
-    pool[trained] = False
+    unseen = valid & ~truth.listed & ~truth.companion & ~given_trained
     for method in given:
-        pool &= ~np.isnan(method.scores)
-    top = config.budget.top(int(pool.sum()), every.rows)
-    figures = [row for method in [*given, *methods] for row in judging.judge(method, pool, truth, top)]
-    figures += judging.judge_random(pool, truth, top, config.seed)
+        unseen &= ~np.isnan(method.scores)
+    rounds = []
+    for repeat in range(config.repeats):
+        split = config.split.model_copy(update={"seed": config.split.seed + repeat})
+        splits = draw_splits(labels, every.objects(), split, config.solver.folds > 1)
+        methods, trained = _fit(config, inputs, runtime, readers, splits)
+        pool = unseen.copy()
+        pool[trained] = False
+        top = config.budget.top(int(pool.sum()), every.rows)
+        rounds.append(judging.judge_all([*given, *methods], pool, truth, top, config.seed + repeat))
+        sink.progress(repeat + 1, config.repeats)
+    figures = judging.average(rounds)
     recall = [
         row
         for method in [*given, *methods]
@@ -124,7 +137,7 @@ def run(config: EvaluateConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpo
     similar = [
         row
         for name, reader in readers.items()
-        for row in judging.similarity_rows(
+        for row in similar_lenses.similarity_rows(
             name,
             SideBySide([reader]),
             valid,
@@ -138,7 +151,7 @@ def run(config: EvaluateConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpo
     ]
     sink.write_table("methods", judging.table(figures, judging.METHODS))
     sink.write_table("recall", judging.table(recall, judging.RECALL))
-    sink.write_table("similarity", judging.table(similar, judging.SIMILARITY))
+    sink.write_table("similarity", judging.table(similar, similar_lenses.SIMILARITY))
     found = inputs.optional("candidates")
     sink.write_json(
         "evaluation.json",
@@ -148,7 +161,7 @@ def run(config: EvaluateConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpo
             "top": top,
             "lenses": judging.count_lenses(truth, pool),
             "methods": judging.summarise_methods(figures),
-            "similarity": judging.summarise_similarity(similar),
+            "similarity": similar_lenses.summarise_similarity(similar),
             "candidates": judging.judge_candidates(found, inputs.one("cutouts"), truth) if found else None,
         },
     )
@@ -195,6 +208,7 @@ def _fit(
                 runtime.memory_gib,
                 Path(scratch),
                 runtime.threads,
+                splits.seed,
             )
         methods.append(Method(name, fitted.scores))
         trained.append(fitted.trained)

@@ -53,11 +53,13 @@ def run(config: FitLinearConfig, inputs: Inputs, sink: Sink, checkpoints: Checkp
     from lenscore.classify.fitting import Held, choose, finish
     from lenscore.classify.labelled import read_labels
     from lenscore.classify.search import search
-    from lenscore.classify.splits import draw_splits, ratios_that_fit
+    from lenscore.classify.splits import deal_folds, draw_splits, ratios_that_fit
     from lenscore.similarity import Embeddings
 
     features = SideBySide([Embeddings.open(artifact) for artifact in inputs.many("embeddings")])
-    splits = draw_splits(read_labels(inputs.one("labels")), features.objects(), config.split)
+    several = config.solver.folds > 1
+    splits = draw_splits(read_labels(inputs.one("labels")), features.objects(), config.split, shared=several)
+    folds = deal_folds(splits.train.groups, config.solver.folds, config.split.seed) if several else None
     ratios, left_out = ratios_that_fit(splits.train, config.split.ratios)
     with tempfile.TemporaryDirectory(dir=runtime.scratch) as scratch:
         parts = (splits.train, splits.validation, splits.test)
@@ -74,6 +76,7 @@ def run(config: FitLinearConfig, inputs: Inputs, sink: Sink, checkpoints: Checkp
             runtime.threads,
             runtime.device,
             lambda done, loss: sink.progress(done, None, loss=loss),
+            folds,
         )
         choice = choose(candidates, left_out, config.ratio, config.budget.top(held.validation.rows, splits.valid_rows))
         finish(

@@ -128,7 +128,7 @@ def plan(config: IngestConfig, inputs: Inputs, sink: Sink, runtime: Runtime) -> 
 
     _open_source_reader.cache_clear()
     reader = _open_reader(config, inputs)
-    chosen = choose(reader, _selection(config, reader), runtime.scratch, sink.reject, config.first)
+    chosen = choose(reader, _selection(config, reader), runtime.scratch, sink.reject, config.first, sink.progress)
     schema = catalogue_schema(reader.release.bands)
     with sink.table("catalogue", schema) as catalogue, sink.table("sources", _location_schema()) as sources:
         for rows in chosen.batches():
@@ -163,11 +163,11 @@ def run(config: IngestConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpoin
     from lenscore.survey.readers.base import rejected_table
 
     reader = _open_reader(config, inputs)
-    catalogue = sink.planned_table("catalogue")
-    writer = _writer(config, sink, catalogue.num_rows, reader.release)
+    planned = _planned(sink)
+    writer = _writer(config, sink, sink.planned_table("catalogue").num_rows, reader.release)
     invalid = 0
     for start in range(sink.rows.start, sink.rows.stop, BATCH_ROWS):
-        rows = _rows(sink, start, min(start + BATCH_ROWS, sink.rows.stop))
+        rows = planned.slice(start - sink.rows.start, BATCH_ROWS)
         found = reader.images(rows)
         valid = writer.write(start, found.images_bchw, found.valid_b, _sigma(rows, reader.release))
         items = rows.select(["ls_id", "ra", "dec", "file"]).to_pylist()
@@ -244,10 +244,10 @@ def _location_schema() -> pa.Schema:
     return pa.schema([("file", pa.string()), ("position", pa.int64())])
 
 
-def _rows(sink: Sink, start: int, stop: int) -> pa.Table:
-    """Planned rows: the catalogue's columns, and where the images lie."""
-    rows = sink.planned_table("catalogue").read(start=start, stop=stop)
-    where = sink.planned_table("sources").read(start=start, stop=stop)
+def _planned(sink: Sink) -> pa.Table:
+    """The unit's rows: the catalogue's columns, and where the images lie."""
+    rows = sink.planned_table("catalogue").read(start=sink.rows.start, stop=sink.rows.stop)
+    where = sink.planned_table("sources").read(start=sink.rows.start, stop=sink.rows.stop)
     for name in LOCATION:
         rows = rows.append_column(where.schema.field(name), where.column(name))
     return rows

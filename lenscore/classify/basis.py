@@ -51,9 +51,7 @@ class Basis:
         return np.append(self.matrix * centred if self.matrix.ndim == 1 else self.matrix.T @ centred, bias)
 
 
-def fit_bases(
-    features: Rows, rows: int, widths: Sequence[int], components: Sequence[int | None]
-) -> list[Basis]:
+def fit_bases(features: Rows, rows: int, widths: Sequence[int], components: Sequence[int | None]) -> list[Basis]:
     """Standardise, or whiten each encoder on its own, all from one mean and covariance.
 
     Args:

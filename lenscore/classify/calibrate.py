@@ -56,7 +56,9 @@ def platt(scores: NDArray[np.floating], is_lens: NDArray[np.bool_], prior: float
     values, classes = scores[keep].astype(np.float64), is_lens[keep]
     lenses, others = int(classes.sum()), int((~classes).sum())
     if not lenses or not others:
-        raise InputError(f"{lenses} lenses and {others} nonlenses cannot calibrate", "validate on objects of both classes")
+        raise InputError(
+            f"{lenses} lenses and {others} nonlenses cannot calibrate", "validate on objects of both classes"
+        )
     targets = np.where(classes, (lenses + 1) / (lenses + 2), 1 / (others + 2))
     centre, scale = values.mean(), max(float(values.std()), 1e-12)
     standard = (values - centre) / scale
@@ -68,8 +70,14 @@ def platt(scores: NDArray[np.floating], is_lens: NDArray[np.bool_], prior: float
         return float(value), np.array([residuals @ standard, residuals.sum()])
 
     start = np.array([1.0, np.log(lenses / others)])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(1e-6, None), (None, None)],
-                     options={"ftol": 1e-12, "gtol": 1e-8, "maxiter": 500}).x
+    found = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(1e-6, None), (None, None)],
+        options={"ftol": 1e-12, "gtol": 1e-8, "maxiter": 500},
+    ).x
     slope = found[0] / scale
     shift = np.log(prior / (1 - prior)) - np.log(lenses / others)
     return Calibration(float(slope), float(found[1] - slope * centre + shift), prior)

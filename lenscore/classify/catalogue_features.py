@@ -24,7 +24,9 @@ class CatalogueFeatures:
         columns += [f"{name}_{band}" for name in ("mag", "flux", "fiberflux", "psfsize", "psfdepth") for band in bands]
         values = _standard(_first_order(cutouts.table("catalogue").read(columns), bands))
         first, second = np.triu_indices(values.shape[1])
-        self.values = np.concatenate([values, _standard(values[:, first] * values[:, second])], axis=1).astype(np.float16)
+        self.values = np.concatenate([values, _standard(values[:, first] * values[:, second])], axis=1).astype(
+            np.float16
+        )
         self.rows, self.dimension = self.values.shape
         self.widths: tuple[int, ...] = (self.dimension,)
 

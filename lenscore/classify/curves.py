@@ -40,10 +40,14 @@ def histogram(scores: NDArray[np.floating], is_lens: NDArray[np.bool_], calibrat
     values, classes = scores[keep], is_lens[keep]
     edges = np.linspace(values.min(), np.nextafter(values.max(), np.inf), BINS + 1)
     sides = calibration.probability(edges)
-    return pa.table({
-        "probability_low": sides[:-1], "probability_high": sides[1:],
-        "lenses": np.histogram(values[classes], edges)[0], "nonlenses": np.histogram(values[~classes], edges)[0],
-    })
+    return pa.table(
+        {
+            "probability_low": sides[:-1],
+            "probability_high": sides[1:],
+            "lenses": np.histogram(values[classes], edges)[0],
+            "nonlenses": np.histogram(values[~classes], edges)[0],
+        }
+    )
 
 
 def figures(ranking: Ranking, top: int, seed: int = 0) -> pa.Table:

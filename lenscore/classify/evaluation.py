@@ -16,9 +16,8 @@ from lenscore.classify.fitting import choose, score_all
 from lenscore.classify.ranking import Ranking, bootstrap, rank, recall_by
 from lenscore.classify.search import search
 from lenscore.classify.settings import BudgetConfig, SolverConfig
-from lenscore.classify.splits import Splits, ratios_that_fit
-from lenscore.classify.truth import Truth
-from lenscore.similarity import Whitening
+from lenscore.classify.splits import Splits, deal_folds, ratios_that_fit
+from lenscore.classify.truth import Truth, finite
 
 Floats = NDArray[np.float32]
 
@@ -45,45 +44,77 @@ class Fitted:
 
 
 def fit_scores(
-    features: Features, splits: Splits, ratios: Sequence[int], solver: SolverConfig, budget: BudgetConfig,
-    memory_gib: float, scratch: Path, threads: int,
+    features: Features,
+    splits: Splits,
+    ratios: Sequence[int],
+    solver: SolverConfig,
+    budget: BudgetConfig,
+    memory_gib: float,
+    scratch: Path,
+    threads: int,
+    seed: int = 0,
 ) -> Fitted:
     """Fit a linear classifier to labels as fit_linear does, and score all rows.
 
     Args:
         features: of the whole release.
-        splits: the parts.
+        splits: the parts; with shared lenses where the solver cross-validates.
         ratios: nested training sets.
         solver: of the fit.
         budget: fixes N.
         memory_gib: memory to fill.
         scratch: a local folder.
         threads: of the arithmetic.
+        seed: of the folds, if there are any.
 
     Returns:
         Scores (N,) and the rows that weights were fitted to.
     """
+    folds = deal_folds(splits.train.groups, solver.folds, seed) if solver.folds > 1 else None
     fitting, left_out = ratios_that_fit(splits.train, ratios)
     (train, validation), _ = hold(features, [splits.train.rows, splits.validation.rows], memory_gib, scratch)
     lenses = len(splits.train.lenses)
-    candidates = search(train, lenses, validation, len(splits.validation.lenses), features.widths, fitting, solver, threads)
+    candidates = search(
+        train,
+        lenses,
+        validation,
+        len(splits.validation.lenses),
+        features.widths,
+        fitting,
+        solver,
+        threads,
+        fold_of_lens=folds,
+    )
     chosen = choose(candidates, left_out, None, budget.top(validation.rows, splits.valid_rows)).chosen
     trained = splits.train.rows[: lenses * (1 + chosen.ratio)]
     return Fitted(score_all(features, chosen.weights, chosen.bias), trained)
 
 
-METHODS = pa.schema([
-    pa.field("method", pa.string()), pa.field("figure", pa.string()), pa.field("value", pa.float64()),
-    pa.field("low", pa.float64()), pa.field("high", pa.float64()),
-])
-RECALL = pa.schema([
-    pa.field("method", pa.string()), pa.field("quantity", pa.string()), pa.field("low", pa.float64()),
-    pa.field("high", pa.float64()), pa.field("lenses", pa.int64()), pa.field("found", pa.int64()),
-])
+METHODS = pa.schema(
+    [
+        pa.field("method", pa.string()),
+        pa.field("figure", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+    ]
+)
+RECALL = pa.schema(
+    [
+        pa.field("method", pa.string()),
+        pa.field("quantity", pa.string()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("lenses", pa.int64()),
+        pa.field("found", pa.int64()),
+    ]
+)
 FIGURES = ("precision", "average_precision", "recall", "recall_findable", "enrichment", "roc_area")
 
 
-def judge(method: Method, pool: NDArray[np.bool_], truth: Truth, top: int) -> list[tuple[str, str, float, float, float]]:
+def judge(
+    method: Method, pool: NDArray[np.bool_], truth: Truth, top: int
+) -> list[tuple[str, str, float, float, float]]:
     """Figures of merit of a method on a pool of objects, as rows of METHODS.
 
     Args:
@@ -109,18 +140,50 @@ def judge(method: Method, pool: NDArray[np.bool_], truth: Truth, top: int) -> li
     return [(method.name, *row) for row in rows]
 
 
-def judge_random(pool: NDArray[np.bool_], truth: Truth, top: int, seed: int, draws: int = 100) -> list[tuple[str, str, float, float, float]]:
+def judge_random(
+    pool: NDArray[np.bool_], truth: Truth, top: int, seed: int, draws: int = 100
+) -> list[tuple[str, str, float, float, float]]:
     """The same figures for random orders: mean, 16 % and 84 % of many."""
     figures = []
     for draw in range(draws):
         scores = np.random.default_rng([seed, draw]).random(len(pool)).astype(np.float32)
         ranking = rank(scores[pool], truth.unknown[pool])
         found = _places(scores[pool])[(truth.findable & truth.unknown)[pool]] <= top
-        figures.append((ranking.precision(top), ranking.average_precision(), ranking.recall(top),
-                        found.mean() if len(found) else np.nan, ranking.enrichment(top), ranking.roc_area()))
+        figures.append(
+            (
+                ranking.precision(top),
+                ranking.average_precision(),
+                ranking.recall(top),
+                found.mean() if len(found) else np.nan,
+                ranking.enrichment(top),
+                ranking.roc_area(),
+            )
+        )
     low, high = np.quantile(figures, [0.16, 0.84], axis=0)
     middle = np.mean(figures, axis=0)
-    return [("random", name, float(middle[place]), float(low[place]), float(high[place])) for place, name in enumerate(FIGURES)]
+    return [
+        ("random", name, float(middle[place]), float(low[place]), float(high[place]))
+        for place, name in enumerate(FIGURES)
+    ]
+
+
+def judge_all(
+    methods: Sequence[Method], pool: NDArray[np.bool_], truth: Truth, top: int, seed: int
+) -> list[tuple[str, str, float, float, float]]:
+    """Rows of METHODS for every method, and for random orders."""
+    rows = [row for method in methods for row in judge(method, pool, truth, top)]
+    return rows + judge_random(pool, truth, top, seed)
+
+
+def average(
+    rounds: Sequence[Sequence[tuple[str, str, float, float, float]]],
+) -> list[tuple[str, str, float, float, float]]:
+    """Mean of value, low and high over rounds of the same methods.
+
+    The range stays that of one round: rounds share most of their lenses, so it does not shrink with their number.
+    """
+    means = np.mean([[row[2:] for row in rows] for rows in rounds], axis=0)
+    return [(first[0], first[1], *map(float, mean)) for first, mean in zip(rounds[0], means, strict=True)]  # type: ignore[misc]
 
 
 def recall_rows(
@@ -130,67 +193,27 @@ def recall_rows(
     lenses = truth.unknown[pool]
     values = {"arc_mag_g": truth.arc_mag_g, "theta_e_arcsec": truth.theta_e_arcsec}[quantity][pool][lenses]
     there, found = recall_by(values, _places(method.scores[pool])[lenses] <= top, np.asarray(edges))
-    return [(method.name, quantity, low, high, int(one), int(two))
-            for (low, high), one, two in zip(pairwise(edges), there, found, strict=True)]
-
-
-SIMILARITY = pa.schema([
-    pa.field("encoder", pa.string()), pa.field("draw", pa.int64()), pa.field("found", pa.int64()),
-    pa.field("expected", pa.float64()), pa.field("enrichment", pa.float64()),
-    pa.field("found_unknown", pa.int64()), pa.field("expected_unknown", pa.float64()),
-    pa.field("enrichment_unknown", pa.float64()),
-])
-"""Lenses among the first objects similar to a few known ones; expected: at random. unknown: of and among unlisted ones."""
-
-
-def similarity_rows(
-    encoder: str, features: Features, valid: NDArray[np.bool_], truth: Truth, components: int | None, queries: int,
-    draws: int, first: int, seed: int,
-) -> list[tuple[str, int, int, float, float, int, float, float]]:
-    """Search by similarity from a few known lenses, several times.
-
-    Args:
-        encoder: name for people.
-        features: its embeddings.
-        valid: rows that have one (N,).
-        truth: of all rows.
-        components: whitened components; None: the embedding as it is.
-        queries: known lenses in a search; an object's place is by its mean cosine to them.
-        draws: searches.
-        first: objects looked at.
-        seed: of the draws of queries, the same for every encoder.
-
-    Returns:
-        Rows of SIMILARITY.
-    """
-    known = np.flatnonzero(truth.known_lens & valid)
-    picks = [np.random.default_rng([seed, draw]).choice(known, min(queries, len(known)), replace=False) for draw in range(draws)]
-    blocks = [(start, min(start + 65_536, features.rows)) for start in range(0, features.rows, 65_536)]
-    width = None if components is None else min(components, features.dimension)
-    whitening = Whitening.fit((features.read(*block)[valid[slice(*block)]] for block in blocks), width)
-    centres = np.stack([whitening.apply(features.take(pick)).mean(axis=0) for pick in picks])
-    cosines_nd = np.concatenate([whitening.apply(features.read(*block)) @ centres.T for block in blocks])
-    rows = []
-    for draw, pick in enumerate(picks):
-        pool = valid & ~truth.companion & (~truth.listed | truth.known_lens)
-        pool[pick] = False
-        counts = [_similar(cosines_nd[:, draw], pool, truth.is_lens, first),
-                  _similar(cosines_nd[:, draw], pool & ~truth.listed, truth.is_lens, first)]
-        rows.append((encoder, draw, *counts[0], *counts[1]))
-    return rows
+    return [
+        (method.name, quantity, low, high, int(one), int(two))
+        for (low, high), one, two in zip(pairwise(edges), there, found, strict=True)
+    ]
 
 
 def table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     """Rows as a table."""
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    return pa.table([pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+    return pa.table(
+        [pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 def count_lenses(truth: Truth, pool: NDArray[np.bool_]) -> dict[str, int]:
     """How many lenses there are, of which kind."""
     return {
-        "all": int(truth.is_lens.sum()), "listed": int((truth.is_lens & truth.known_lens).sum()),
-        "unknown": int(truth.unknown.sum()), "unknown_in_pool": int((truth.unknown & pool).sum()),
+        "all": int(truth.is_lens.sum()),
+        "listed": int((truth.is_lens & truth.known_lens).sum()),
+        "unknown": int(truth.unknown.sum()),
+        "unknown_in_pool": int((truth.unknown & pool).sum()),
         "findable_in_pool": int((truth.unknown & truth.findable & pool).sum()),
     }
 
@@ -200,20 +223,8 @@ def summarise_methods(rows: Sequence[tuple[str, str, float, float, float]]) -> l
     found: dict[str, dict[str, Any]] = {}
     for method, figure, *values in rows:
         entry = found.setdefault(method, {"method": method})
-        entry[figure] = {name: _json(value) for name, value in zip(("value", "low", "high"), values, strict=True)}
+        entry[figure] = {name: finite(value) for name, value in zip(("value", "low", "high"), values, strict=True)}
     return list(found.values())
-
-
-def summarise_similarity(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """Rows of SIMILARITY as JSON: means over draws, and the scatter between them."""
-    names = [field.name for field in SIMILARITY][2:]
-    found = []
-    for encoder in dict.fromkeys(row[0] for row in rows):
-        values = np.array([row[2:] for row in rows if row[0] == encoder], float)
-        entry = {name: _json(value) for name, value in zip(names, values.mean(axis=0), strict=True)}
-        scatter = {f"{name}_scatter": _json(value) for name, value in zip(names, values.std(axis=0), strict=True)}
-        found.append({"encoder": encoder, "draws": len(values), **entry, **scatter})
-    return found
 
 
 def judge_candidates(candidates: Artifact, cutouts: Artifact, truth: Truth) -> dict[str, Any]:
@@ -238,28 +249,20 @@ def judge_candidates(candidates: Artifact, cutouts: Artifact, truth: Truth) -> d
     hits, findable = truth.unknown[places], (truth.unknown & truth.findable)[places]
     steps = sorted({max(1, round(len(places) * tenth / 10)) for tenth in range(1, 11)}) if len(places) else []
     return {
-        "length": len(places), "found": int(hits.sum()), "found_findable": int(findable.sum()),
-        "precision": _json(hits.mean() if len(hits) else np.nan), "recall": _json(hits.sum() / max(1, truth.unknown.sum())),
-        "recall_findable": _json(findable.sum() / max(1, (truth.unknown & truth.findable).sum())),
+        "length": len(places),
+        "found": int(hits.sum()),
+        "found_findable": int(findable.sum()),
+        "precision": finite(hits.mean() if len(hits) else np.nan),
+        "recall": finite(hits.sum() / max(1, truth.unknown.sum())),
+        "recall_findable": finite(findable.sum() / max(1, (truth.unknown & truth.findable).sum())),
         "found_among_first": {str(step): int(hits[:step].sum()) for step in steps},
     }
-
-
-def _similar(cosines: Floats, pool: NDArray[np.bool_], is_lens: NDArray[np.bool_], first: int) -> tuple[int, float, float]:
-    inside = np.flatnonzero(pool)
-    found = int(is_lens[inside[np.argsort(-cosines[inside], kind="stable")[:first]]].sum())
-    expected = float(is_lens[inside].mean() * min(first, len(inside)))
-    return found, expected, found / expected if expected else float("nan")
 
 
 def _places(scores: Floats) -> Ints:
     """Place of each object from 1; among equals the pessimistic one; NaN comes last."""
     values = np.where(np.isnan(scores), -np.inf, scores)
     return len(values) - np.searchsorted(np.sort(values), values, side="left")
-
-
-def _json(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _share(found: NDArray[np.bool_]) -> tuple[float, float, float]:

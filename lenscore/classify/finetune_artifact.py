@@ -23,9 +23,7 @@ from lenscore.errors import InputError
 from lenscore.models.encoder import NetworkEncoder, load_encoder
 
 
-def open_network(
-    model: Artifact, config: TrainingConfig, seed: int, device: str, bands: tuple[str, ...]
-) -> Classifier:
+def open_network(model: Artifact, config: TrainingConfig, seed: int, device: str, bands: tuple[str, ...]) -> Classifier:
     """A pretrained network with a new last layer.
 
     Args:
@@ -45,7 +43,9 @@ def open_network(
     if not isinstance(encoder, NetworkEncoder):
         raise InputError(f"model {model.id[:12]} is no network", "fine-tune a model made by pretrain")
     if encoder.bands != bands:
-        raise InputError(f"the network takes bands {encoder.bands}, the cutouts have {bands}", "give cutouts of its bands")
+        raise InputError(
+            f"the network takes bands {encoder.bands}, the cutouts have {bands}", "give cutouts of its bands"
+        )
     return Classifier(encoder, new_head(encoder.dimension, seed).to(device))
 
 
@@ -63,16 +63,21 @@ def set_to_fit(train: Part, ratio: int, ratios: Sequence[int]) -> tuple[Part, in
     Raises:
         InputError: no ratio fits.
     """
-    fitting, _ = ratios_that_fit(train, sorted({one for one in ratios if one <= ratio} | {ratio}))
-    if not fitting:
-        raise InputError(f"{len(train.nonlenses)} nonlenses do not make a 1:1 set of {len(train.lenses)} lenses", "add objects")
-    chosen = fitting[-1]
-    return Part(train.lenses, train.nonlenses[: chosen * len(train.lenses)]), chosen
+    chosen = ratios_that_fit(train, sorted({one for one in ratios if one <= ratio} | {ratio}))[0][-1]
+    return Part(train.lenses, train.nonlenses[: chosen * len(train.lenses)], train.groups), chosen
 
 
 def finish(
-    sink: Sink, classifier: Classifier, progress: Progress, cutouts: Cutouts, splits: Splits, ratio: int,
-    budget: BudgetConfig, prior: float | None, batch_rows: int, threads: int,
+    sink: Sink,
+    classifier: Classifier,
+    progress: Progress,
+    cutouts: Cutouts,
+    splits: Splits,
+    ratio: int,
+    budget: BudgetConfig,
+    prior: float | None,
+    batch_rows: int,
+    threads: int,
 ) -> None:
     """Calibrate the best epoch's network and write the artifact with its tables."""
     classifier.load_tensors(progress.best_tensors)
@@ -91,13 +96,29 @@ def finish(
     calibrated = {name: torch.from_numpy(value) for name, value in calibration.tensors().items()}
     sink.write_bytes("weights.safetensors", save(progress.best_tensors | calibrated))
     encoder = classifier.encoder
-    sink.write_json("model.json", {
-        "type": "finetuned", "encoder": encoder.config.model_dump(mode="json"), "bands": list(encoder.bands),
-        "dimension": encoder.dimension, "precision": encoder.precision, "cutouts": cutouts.artifact.id, "ratio": ratio,
-        "share": best.share, "epoch": best.epoch, "top_n": top,
-        "lenses": {name: len(part.lenses) for name, part in splits.parts.items()},
-        "nonlenses": {name: len(part.nonlenses) for name, part in splits.parts.items()},
-    })
-    sink.metrics(share=best.share, epoch=best.epoch, ratio=ratio, precision_validation=ranking.precision(top),
-                 average_precision_validation=ranking.average_precision(), precision_test=test.precision(test_top),
-                 average_precision_test=float(np.nan_to_num(test.average_precision())))
+    sink.write_json(
+        "model.json",
+        {
+            "type": "finetuned",
+            "encoder": encoder.config.model_dump(mode="json"),
+            "bands": list(encoder.bands),
+            "dimension": encoder.dimension,
+            "precision": encoder.precision,
+            "cutouts": cutouts.artifact.id,
+            "ratio": ratio,
+            "share": best.share,
+            "epoch": best.epoch,
+            "top_n": top,
+            "lenses": {name: len(part.lenses) for name, part in splits.parts.items()},
+            "nonlenses": {name: len(part.nonlenses) for name, part in splits.parts.items()},
+        },
+    )
+    sink.metrics(
+        share=best.share,
+        epoch=best.epoch,
+        ratio=ratio,
+        precision_validation=ranking.precision(top),
+        average_precision_validation=ranking.average_precision(),
+        precision_test=test.precision(test_top),
+        average_precision_test=float(np.nan_to_num(test.average_precision())),
+    )

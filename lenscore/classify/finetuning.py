@@ -53,12 +53,22 @@ class Progress:
         self.done += 1
         if self.best < 0 or _merit(row) > _merit(self.rows[self.best]):
             self.best = len(self.rows) - 1
-            self.best_tensors = {name: value.detach().cpu().contiguous().clone() for name, value in classifier.tensors().items()}
+            self.best_tensors = {
+                name: value.detach().cpu().contiguous().clone() for name, value in classifier.tensors().items()
+            }
 
 
 def train(
-    classifier: Classifier, start: Tensors, feed: TrainingFeed, augmenter: Augmenter, config: TrainingConfig, seed: int,
-    top: int, validate: Validate, checkpoints: Checkpoints, report: Callable[[int, int, float], None],
+    classifier: Classifier,
+    start: Tensors,
+    feed: TrainingFeed,
+    augmenter: Augmenter,
+    config: TrainingConfig,
+    seed: int,
+    top: int,
+    validate: Validate,
+    checkpoints: Checkpoints,
+    report: Callable[[int, int, float], None],
 ) -> Progress:
     """Train once for each share of lenses, and keep the best epoch of all.
 
@@ -110,8 +120,13 @@ def new_head(dimension: int, seed: int) -> nn.Linear:
 
 
 def _epoch(
-    classifier: Classifier, optimiser: torch.optim.SGD, feed: TrainingFeed, augmenter: Augmenter, config: TrainingConfig,
-    share: float, key: tuple[int, int, int],
+    classifier: Classifier,
+    optimiser: torch.optim.SGD,
+    feed: TrainingFeed,
+    augmenter: Augmenter,
+    config: TrainingConfig,
+    share: float,
+    key: tuple[int, int, int],
 ) -> float:
     seed, number, epoch = key
     classifier.encoder.backbone.train(not config.freeze_norm)

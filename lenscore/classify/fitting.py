@@ -19,20 +19,35 @@ from lenscore.classify.search import Candidate, best
 from lenscore.classify.settings import BudgetConfig
 from lenscore.classify.splits import Part, Splits
 
-SCAN = pa.schema([
-    pa.field("ratio", pa.int64()), pa.field("fits", pa.bool_()), pa.field("components", pa.int64()),
-    pa.field("strength", pa.float64()), pa.field("iterate", pa.int64()),
-    pa.field("precision_train", pa.float64()), pa.field("precision_validation", pa.float64()),
-    pa.field("precision_low", pa.float64()), pa.field("precision_high", pa.float64()),
-    pa.field("found_validation", pa.int64()), pa.field("average_precision_validation", pa.float64()),
-])
+SCAN = pa.schema(
+    [
+        pa.field("ratio", pa.int64()),
+        pa.field("fits", pa.bool_()),
+        pa.field("components", pa.int64()),
+        pa.field("strength", pa.float64()),
+        pa.field("iterate", pa.int64()),
+        pa.field("precision_train", pa.float64()),
+        pa.field("precision_validation", pa.float64()),
+        pa.field("precision_low", pa.float64()),
+        pa.field("precision_high", pa.float64()),
+        pa.field("found_validation", pa.int64()),
+        pa.field("average_precision_validation", pa.float64()),
+    ]
+)
 """Figure 4. components is 0 for standardised features; a ratio that the data does not allow has NaN."""
 
-AUDIT = pa.schema([
-    pa.field("rank", pa.int64()), pa.field("row", pa.int64()), pa.field("ls_id", pa.int64()),
-    pa.field("ra", pa.float64(), metadata={"unit": "deg"}), pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
-    pa.field("part", pa.string()), pa.field("score", pa.float32()), pa.field("probability", pa.float32()),
-])
+AUDIT = pa.schema(
+    [
+        pa.field("rank", pa.int64()),
+        pa.field("row", pa.int64()),
+        pa.field("ls_id", pa.int64()),
+        pa.field("ra", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("part", pa.string()),
+        pa.field("score", pa.float32()),
+        pa.field("probability", pa.float32()),
+    ]
+)
 """Nonlenses of training and validation that score highest: some will be lenses nobody has listed (paper 3.3)."""
 
 
@@ -83,8 +98,15 @@ def choose(candidates: Sequence[Candidate], left_out: Sequence[int], ratio: int 
 
 
 def finish(
-    choice: Choice, held: Held, splits: Splits, features: SideBySide, cutouts: Artifact, sink: Sink,
-    budget: BudgetConfig, prior: float | None, audit_rows: int,
+    choice: Choice,
+    held: Held,
+    splits: Splits,
+    features: SideBySide,
+    cutouts: Artifact,
+    sink: Sink,
+    budget: BudgetConfig,
+    prior: float | None,
+    audit_rows: int,
 ) -> LinearModel:
     """Calibrate the chosen model and write its artifact with all that is known of it.
 
@@ -104,8 +126,11 @@ def finish(
     """
     chosen, search_size = choice.chosen, budget.search_size or splits.valid_rows
     scores = score_all(held.validation, chosen.weights, chosen.bias)
+    scores[: len(chosen.lens_scores)] = chosen.lens_scores  # of fits that have not seen the lens
     calibration = platt(scores, splits.validation.is_lens, prior or splits.labelled_lenses / splits.valid_rows)
-    model = LinearModel(chosen.weights, chosen.bias, calibration, features.encoders, _describe(choice, splits, cutouts.id))
+    model = LinearModel(
+        chosen.weights, chosen.bias, calibration, features.encoders, _describe(choice, splits, cutouts.id)
+    )
     test_lenses, test_top = len(splits.test.lenses), budget.top(held.test.rows, splits.valid_rows)
     test = rank_all(held.test, test_lenses, chosen.weights[None], np.array([chosen.bias], np.float32))[0]
     sink.write_table("test", figures(test, test_top))
@@ -118,8 +143,11 @@ def finish(
     write_trained(sink, trained_rows(splits.train, chosen.ratio), features.rows)
     model.save(sink)
     sink.metrics(
-        ratio=chosen.ratio, ratios_left_out=list(choice.left_out), top_n=choice.top,
-        precision_validation=chosen.validation.precision(choice.top), precision_test=test.precision(test_top),
+        ratio=chosen.ratio,
+        ratios_left_out=list(choice.left_out),
+        top_n=choice.top,
+        precision_validation=chosen.validation.precision(choice.top),
+        precision_test=test.precision(test_top),
         average_precision_validation=chosen.validation.average_precision(),
         average_precision_test=test.average_precision(),
     )
@@ -140,8 +168,13 @@ def trained_rows(train: Part, ratio: int) -> NDArray[np.int64]:
 def _describe(choice: Choice, splits: Splits, cutouts: str) -> dict[str, Any]:
     chosen = choice.chosen
     return {
-        "cutouts": cutouts, "ratio": chosen.ratio, "ratios_left_out": list(choice.left_out),
-        "components": chosen.components, "strength": chosen.strength, "iterate": chosen.iterate, "top_n": choice.top,
+        "cutouts": cutouts,
+        "ratio": chosen.ratio,
+        "ratios_left_out": list(choice.left_out),
+        "components": chosen.components,
+        "strength": chosen.strength,
+        "iterate": chosen.iterate,
+        "top_n": choice.top,
         "lenses": {name: len(part.lenses) for name, part in splits.parts.items()},
         "nonlenses": {name: len(part.nonlenses) for name, part in splits.parts.items()},
     }
@@ -157,23 +190,41 @@ def _scan_row(one: Candidate, train: Rows, lenses: int, top: int) -> tuple[Any, 
     stop = lenses * (1 + one.ratio)
     training = rank_all(train, lenses, one.weights[None], np.array([one.bias], np.float32), stop)[0]
     value, low, high = bootstrap(one.validation, lambda ranking: ranking.precision(top))
-    return (one.ratio, True, one.components or 0, one.strength, one.iterate, training.precision(top), value, low, high,
-            one.validation.found(top), one.validation.average_precision())
+    return (
+        one.ratio,
+        True,
+        one.components or 0,
+        one.strength,
+        one.iterate,
+        training.precision(top),
+        value,
+        low,
+        high,
+        one.validation.found(top),
+        one.validation.average_precision(),
+    )
 
 
 def _metrics(choice: Choice) -> pa.Table:
-    return pa.table({
-        "ratio": [one.ratio for one in choice.candidates],
-        "components": [one.components or 0 for one in choice.candidates],
-        "strength": [one.strength for one in choice.candidates],
-        "iterate": [one.iterate for one in choice.candidates],
-        "found": [one.validation.found(choice.top) for one in choice.candidates],
-        "average_precision": [one.validation.average_precision() for one in choice.candidates],
-    })
+    return pa.table(
+        {
+            "ratio": [one.ratio for one in choice.candidates],
+            "components": [one.components or 0 for one in choice.candidates],
+            "strength": [one.strength for one in choice.candidates],
+            "iterate": [one.iterate for one in choice.candidates],
+            "found": [one.validation.found(choice.top) for one in choice.candidates],
+            "average_precision": [one.validation.average_precision() for one in choice.candidates],
+        }
+    )
 
 
 def _audit(
-    model: LinearModel, held: Held, splits: Splits, validation_scores: NDArray[np.float32], cutouts: Artifact, count: int
+    model: LinearModel,
+    held: Held,
+    splits: Splits,
+    validation_scores: NDArray[np.float32],
+    cutouts: Artifact,
+    count: int,
 ) -> pa.Table:
     rows = np.concatenate([splits.train.nonlenses, splits.validation.nonlenses])
     part = np.repeat(["train", "validation"], [len(splits.train.nonlenses), len(splits.validation.nonlenses)])
@@ -182,7 +233,16 @@ def _audit(
     first = np.lexsort((rows, -scores))[:count]
     rows, part, scores = rows[first], part[first], scores[first]
     found = catalogue_rows(cutouts, rows, ["ls_id", "ra", "dec"])
-    return pa.table([
-        np.arange(1, len(rows) + 1), rows, found["ls_id"], found["ra"], found["dec"], part, scores,
-        model.calibration.probability(scores),
-    ], schema=AUDIT)
+    return pa.table(
+        [
+            np.arange(1, len(rows) + 1),
+            rows,
+            found["ls_id"],
+            found["ra"],
+            found["dec"],
+            part,
+            scores,
+            model.calibration.probability(scores),
+        ],
+        schema=AUDIT,
+    )

@@ -10,10 +10,15 @@ from lenscore.artifacts import Artifact, Sink
 from lenscore.classify.splits import Block, LabelRows, Splits
 from lenscore.cutouts import Cutouts
 
-SPLITS = pa.schema([
-    pa.field("row", pa.int64()), pa.field("ls_id", pa.int64()), pa.field("part", pa.string()),
-    pa.field("is_lens", pa.bool_()), pa.field("place", pa.int64()),
-])
+SPLITS = pa.schema(
+    [
+        pa.field("row", pa.int64()),
+        pa.field("ls_id", pa.int64()),
+        pa.field("part", pa.string()),
+        pa.field("is_lens", pa.bool_()),
+        pa.field("place", pa.int64()),
+    ]
+)
 """place: how many nonlenses were drawn before it (-1 for lenses): the 1:r set has those below r x lenses."""
 
 TRAINED = "trained.bits"
@@ -32,8 +37,11 @@ def read_labels(artifact: Artifact) -> LabelRows:
     systems = np.array([name or "" for name in table["system_id"].to_pylist()], dtype=object).astype(str)
     _, system = np.unique(systems, return_inverse=True)
     return LabelRows(
-        row=table["row"].to_numpy(), ls_id=table["ls_id"].to_numpy(), ra=table["ra"].to_numpy(),
-        dec=table["dec"].to_numpy(), is_lens=np.array(table["label"].to_pylist(), dtype=object) == "lens",
+        row=table["row"].to_numpy(),
+        ls_id=table["ls_id"].to_numpy(),
+        ra=table["ra"].to_numpy(),
+        dec=table["dec"].to_numpy(),
+        is_lens=np.array(table["label"].to_pylist(), dtype=object) == "lens",
         system=np.where(systems == "", -1, system).astype(np.int64),
     )
 
@@ -69,7 +77,8 @@ def write_splits(sink: Sink, splits: Splits, objects: Iterable[Block]) -> None:
         is_lens.append(one.is_lens)
         place.append(np.concatenate([np.full(len(one.lenses), -1), np.arange(len(one.nonlenses))]))
     all_rows = np.concatenate(rows)
-    order = np.argsort(all_rows, kind="stable")
+    # lenses that cross-validation shares between training and validation are listed once, as training
+    order = np.unique(all_rows, return_index=True)[1]
     columns = [np.concatenate(column)[order] for column in (part, is_lens, place)]
     all_rows = all_rows[order]
     with sink.table("splits", SPLITS) as writer:

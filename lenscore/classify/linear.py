@@ -45,11 +45,21 @@ class LinearModel:
 
     def save(self, sink: Sink) -> None:
         """Write model.json and weights.safetensors."""
-        tensors: dict[str, NDArray[Any]] = {"weights": self.weights, "bias": np.array([self.bias], np.float32), **self.calibration.tensors()}
+        tensors: dict[str, NDArray[Any]] = {
+            "weights": self.weights,
+            "bias": np.array([self.bias], np.float32),
+            **self.calibration.tensors(),
+        }
         sink.write_bytes("weights.safetensors", save(tensors))
-        sink.write_json("model.json", {
-            "type": "linear", "dimension": len(self.weights), "encoders": list(self.encoders), **self.description,
-        })
+        sink.write_json(
+            "model.json",
+            {
+                "type": "linear",
+                "dimension": len(self.weights),
+                "encoders": list(self.encoders),
+                **self.description,
+            },
+        )
 
     @staticmethod
     def load(artifact: Artifact) -> "LinearModel":
@@ -63,8 +73,11 @@ class LinearModel:
             raise InputError(f"model {artifact.id[:12]} is of type {description.get('type')!r}", "name a linear model")
         tensors = load(artifact.read_bytes("weights.safetensors"))
         return LinearModel(
-            tensors["weights"], float(tensors["bias"][0]), Calibration.from_tensors(tensors),
-            tuple(description["encoders"]), description,
+            tensors["weights"],
+            float(tensors["bias"][0]),
+            Calibration.from_tensors(tensors),
+            tuple(description["encoders"]),
+            description,
         )
 
     def check_encoders(self, encoders: tuple[str, ...]) -> None:
@@ -75,8 +88,10 @@ class LinearModel:
         """
         if encoders != self.encoders:
             short = [[name[:12] for name in names] for names in (encoders, self.encoders)]
-            raise InputError(f"the embeddings come from encoders {short[0]}, the classifier was fitted on {short[1]}",
-                             "embed this release with the same models, and give the embeddings in the same order")
+            raise InputError(
+                f"the embeddings come from encoders {short[0]}, the classifier was fitted on {short[1]}",
+                "embed this release with the same models, and give the embeddings in the same order",
+            )
 
 
 def score_blocks(
@@ -100,8 +115,29 @@ def score_blocks(
             yield start + first, torch.addmm(biases, weights, tile.T).numpy()
 
 
-def rank_all(features: Rows, lenses: int, weights_md: Floats, biases_m: Floats, stop: int | None = None) -> list[Ranking]:
-    """Rank one set by M linear models in one pass, keeping no scores.
+def rank_all(
+    features: Rows, lenses: int, weights_md: Floats, biases_m: Floats, stop: int | None = None
+) -> list[Ranking]:
+    """Rank one set by M linear models in one pass, keeping no scores of nonlenses; see `count_above`.
+
+    Returns:
+        A Ranking for each model.
+    """
+    counted = count_above(features, lenses, weights_md, biases_m, stop)
+    return [Ranking(np.sort(row), counted.nonlenses) for row in counted.above_ml]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What M models say of L lenses: nonlenses that score at least as high (M, L), the lenses' scores, all nonlenses."""
+
+    above_ml: NDArray[np.int64]
+    scores_ml: Floats
+    nonlenses: int
+
+
+def count_above(features: Rows, lenses: int, weights_md: Floats, biases_m: Floats, stop: int | None = None) -> Counted:
+    """Count the nonlenses above each lens, by M linear models in one pass.
 
     Args:
         features: (N, D), lenses first.
@@ -111,11 +147,11 @@ def rank_all(features: Rows, lenses: int, weights_md: Floats, biases_m: Floats, 
         stop: row after the last; all if none.
 
     Returns:
-        A Ranking for each model.
+        The counts, by model and lens.
     """
     lens_tile = torch.from_numpy(np.array(features.read(0, lenses))).float()
     lens_scores = torch.addmm(torch.from_numpy(biases_m)[:, None], torch.from_numpy(weights_md), lens_tile.T)
-    rising = lens_scores.sort(dim=1).values.contiguous()
+    rising, order = lens_scores.sort(dim=1)
     models = len(weights_md)
     beaten = np.zeros((models, lenses + 1), np.int64)
     offset = torch.arange(models)[:, None] * (lenses + 1)
@@ -124,7 +160,8 @@ def rank_all(features: Rows, lenses: int, weights_md: Floats, biases_m: Floats, 
         others = torch.from_numpy(scores[:, max(0, lenses - start) :]).contiguous()
         nonlenses += others.shape[1]
         # the number of lenses that a nonlens stands above: those that score no higher
-        places = torch.searchsorted(rising, others, right=True) + offset
+        places = torch.searchsorted(rising.contiguous(), others, right=True) + offset
         beaten += np.bincount(places.numpy().ravel(), minlength=beaten.size).reshape(beaten.shape)
-    above = beaten[:, ::-1].cumsum(axis=1)[:, :-1]
-    return [Ranking(row, nonlenses) for row in above]
+    above = np.empty((models, lenses), np.int64)
+    np.put_along_axis(above, order.numpy(), beaten[:, :0:-1].cumsum(axis=1)[:, ::-1], axis=1)
+    return Counted(above, lens_scores.numpy(), nonlenses)

@@ -26,11 +26,13 @@ class Fit:
     Args:
         strength: L2 penalty s: s |v|^2 / 2 is added to the summed cross-entropy; the bias is free.
         basis: the features v belongs to.
+        left_out: lenses that it is not fitted to (L,); none if it is None.
         iterates: points (v, c) that were accepted, (P + 1,) each.
     """
 
     strength: float
     basis: Basis
+    left_out: NDArray[np.bool_] | None = None
     iterates: list[Vector] = field(default_factory=list)
 
 
@@ -75,7 +77,9 @@ def fit_all(
         while runs:
             raw = [fits[number].basis.weights(points[number]) for number in runs]
             losses, weight_gradients, bias_gradients = objective(
-                np.stack([weights for weights, _ in raw]), np.array([bias for _, bias in raw])
+                np.stack([weights for weights, _ in raw]),
+                np.array([bias for _, bias in raw]),
+                _lens_weights([fits[number].left_out for number in runs]),
             )
             rounds += 1
             if report:
@@ -85,7 +89,9 @@ def fit_all(
                 gradient = fit.basis.gradient(weight_gradients[place], bias_gradients[place])
                 gradient[:-1] += fit.strength * inner
                 try:
-                    points[number] = runs[number].send((losses[place] + fit.strength / 2 * float(inner @ inner), gradient))
+                    points[number] = runs[number].send(
+                        (losses[place] + fit.strength / 2 * float(inner @ inner), gradient)
+                    )
                 except StopIteration:
                     del runs[number]
     return rounds
@@ -116,22 +122,28 @@ class CrossEntropy:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
-    def __call__(self, weights: Vector, biases: Vector) -> tuple[Vector, Vector, Vector]:
+    def __call__(
+        self, weights: Vector, biases: Vector, lens_weights: NDArray[np.float32] | None = None
+    ) -> tuple[Vector, Vector, Vector]:
         """Evaluate.
 
         Args:
             weights: (K, D).
             biases: (K,).
+            lens_weights: how much each of the first rows, the lenses, counts in each model (K, L); 1 if None.
 
         Returns:
             (losses (K,), gradient to the weights (K, D), to the biases (K,)).
         """
-        weights_kd = torch.from_numpy(weights.astype(np.float32)).to(self.device)
-        biases_k1 = torch.from_numpy(biases.astype(np.float32)[:, None]).to(self.device)
+        models = Models(
+            torch.from_numpy(weights.astype(np.float32)).to(self.device),
+            torch.from_numpy(biases.astype(np.float32)[:, None]).to(self.device),
+            None if lens_weights is None else torch.from_numpy(lens_weights).to(self.device),
+        )
         loss, weight_gradient, bias_gradient = np.zeros(len(weights)), np.zeros(weights.shape), np.zeros(len(weights))
         with one_thread_each():
             for tasks in self._blocks():
-                done = self._pool.map(lambda task: self._task(weights_kd, biases_k1, *task), tasks)
+                done = self._pool.map(lambda task: self._task(models, *task), tasks)
                 for task_loss, task_weights, task_biases in done:
                     loss += task_loss
                     weight_gradient += task_weights
@@ -143,25 +155,50 @@ class CrossEntropy:
         for start, block in read_blocks(self.features, len(self.classes)):
             yield [(start + first, block[first : first + size]) for first in range(0, len(block), size)]
 
-    def _task(
-        self, weights_kd: torch.Tensor, biases_k1: torch.Tensor, start: int, rows: Half
-    ) -> tuple[Vector, Vector, Vector]:
+    def _task(self, models: "Models", start: int, rows: Half) -> tuple[Vector, Vector, Vector]:
         tile_rows = self.tile_rows if self.device.type == "cpu" else len(rows)
         halves = torch.from_numpy(rows)
         tile_nd = torch.empty(min(tile_rows, len(rows)), rows.shape[1], device=self.device)
-        loss = torch.zeros(len(weights_kd), dtype=torch.float64, device=self.device)
-        weight_gradient, bias_gradient = torch.zeros_like(weights_kd), torch.zeros_like(biases_k1[:, 0])
+        loss = torch.zeros(len(models.weights_kd), dtype=torch.float64, device=self.device)
+        weight_gradient, bias_gradient = torch.zeros_like(models.weights_kd), torch.zeros_like(models.biases_k1[:, 0])
         for first in range(0, len(rows), tile_rows):
             half = halves[first : first + tile_rows]
             tile = tile_nd[: len(half)]
             tile.copy_(half)
             classes = self.classes[start + first : start + first + len(half)]
-            logits_kn = torch.addmm(biases_k1, weights_kd, tile.T)
-            loss += (torch.nn.functional.softplus(logits_kn) - logits_kn * classes).sum(1, dtype=torch.float64)
+            logits_kn = torch.addmm(models.biases_k1, models.weights_kd, tile.T)
+            losses_kn = torch.nn.functional.softplus(logits_kn) - logits_kn * classes
             residuals_kn = logits_kn.sigmoid_().sub_(classes)
+            counts_kl = models.lens_counts(start + first, len(half))
+            if counts_kl is not None:
+                losses_kn[:, : counts_kl.shape[1]] *= counts_kl
+                residuals_kn[:, : counts_kl.shape[1]] *= counts_kl
+            loss += losses_kn.sum(1, dtype=torch.float64)
             weight_gradient.addmm_(residuals_kn, tile)
             bias_gradient += residuals_kn.sum(1)
         return tuple(part.double().cpu().numpy() for part in (loss, weight_gradient, bias_gradient))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Models:
+    """K linear models: weights (K, D), biases (K, 1), and how much each lens counts in each of them (K, L), if not 1."""
+
+    weights_kd: torch.Tensor
+    biases_k1: torch.Tensor
+    lens_weights_kl: torch.Tensor | None
+
+    def lens_counts(self, start: int, rows: int) -> torch.Tensor | None:
+        """What lenses among rows start to start + rows count; None where there are none, or all count 1."""
+        if self.lens_weights_kl is None or start >= self.lens_weights_kl.shape[1]:
+            return None
+        return self.lens_weights_kl[:, start : start + rows]
+
+
+def _lens_weights(left_out: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.float32] | None:
+    lenses = max((len(flags) for flags in left_out if flags is not None), default=0)
+    if not lenses:
+        return None
+    return np.stack([np.ones(lenses) if flags is None else ~flags for flags in left_out]).astype(np.float32)
 
 
 @contextmanager

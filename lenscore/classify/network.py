@@ -73,7 +73,9 @@ def load_classifier(model: Artifact, device: str) -> tuple[Classifier, Calibrati
     """
     description = model.read_json("model.json")
     if description.get("type") != "finetuned":
-        raise InputError(f"model {model.id[:12]} is of type {description.get('type')!r}", "name a model made by finetune")
+        raise InputError(
+            f"model {model.id[:12]} is of type {description.get('type')!r}", "name a model made by finetune"
+        )
     config, bands = EncoderConfig.model_validate(description["encoder"]), tuple(description["bands"])
     tensors = load(model.read_bytes("weights.safetensors"))
     precision: Precision = description["precision"]
@@ -82,7 +84,9 @@ def load_classifier(model: Artifact, device: str) -> tuple[Classifier, Calibrati
     try:
         classifier.load_tensors(tensors)
     except RuntimeError as error:
-        raise DamagedError(f"weights of model {model.id[:12]} do not fit {config.arch}", "make the model again") from error
+        raise DamagedError(
+            f"weights of model {model.id[:12]} do not fit {config.arch}", "make the model again"
+        ) from error
     encoder.backbone.to(device).eval()
     classifier.head.to(device)
     return classifier, Calibration.from_tensors({"calibration": tensors["calibration"].numpy()})
@@ -121,5 +125,7 @@ def _windows(cutouts: Cutouts, rows: NDArray[np.int64], crop_px: int, threads: i
         ahead = [reader.submit(cutouts.take, window, crop_px, threads) for window in windows[:1]]
         for number in range(len(windows)):
             images_bchw, _ = ahead.pop().result()
-            ahead = [reader.submit(cutouts.take, window, crop_px, threads) for window in windows[number + 1 : number + 2]]
+            ahead = [
+                reader.submit(cutouts.take, window, crop_px, threads) for window in windows[number + 1 : number + 2]
+            ]
             yield images_bchw

@@ -112,7 +112,9 @@ def bootstrap(
         InputError: no lens is in the list.
     """
     if not ranking.lenses:
-        raise InputError("there is no lens to take an error bar from", "give more labels or a larger share to this part")
+        raise InputError(
+            "there is no lens to take an error bar from", "give more labels or a larger share to this part"
+        )
     random = np.random.default_rng(seed)
     picks = random.integers(ranking.lenses, size=(draws, ranking.lenses))
     values = [statistic(ranking.resampled(pick)) for pick in picks]

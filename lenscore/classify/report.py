@@ -23,8 +23,10 @@ def rows(evaluation: dict[str, Any]) -> list[tuple[str, ...]]:
 def headline(evaluation: dict[str, Any]) -> str:
     """One line: what was searched and what there was to find."""
     lenses = evaluation["lenses"]
-    return (f"{lenses['unknown_in_pool']} unlisted lenses ({lenses['findable_in_pool']} findable) among {evaluation['pool']} "
-            f"objects that no classifier was fitted to; the first {evaluation['top']} looked at")
+    return (
+        f"{lenses['unknown_in_pool']} unlisted lenses ({lenses['findable_in_pool']} findable) among {evaluation['pool']} "
+        f"objects that no classifier was fitted to; the first {evaluation['top']} looked at"
+    )
 
 
 def _row(name: str, method: dict[str, Any], similar: dict[str, Any]) -> tuple[str, ...]:

@@ -15,10 +15,15 @@ from lenscore.classify.linear import LinearModel
 from lenscore.errors import InputError
 from lenscore.similarity import Embeddings
 
-SCORES = pa.schema([
-    pa.field("row", pa.int64()), pa.field("ls_id", pa.int64()), pa.field("score", pa.float32()),
-    pa.field("probability", pa.float32()), pa.field("trained", pa.bool_()),
-])
+SCORES = pa.schema(
+    [
+        pa.field("row", pa.int64()),
+        pa.field("ls_id", pa.int64()),
+        pa.field("score", pa.float32()),
+        pa.field("probability", pa.float32()),
+        pa.field("trained", pa.bool_()),
+    ]
+)
 """trained: the model's weights were fitted to this very object, as a lens or as a nonlens."""
 
 

@@ -46,10 +46,12 @@ class Part:
     Args:
         lenses: rows of its lenses, rising (L,).
         nonlenses: rows of its nonlenses in the order they are drawn (M,): the first r L of them are the 1:r set.
+        groups: sky group of each lens (L,).
     """
 
     lenses: Ints
     nonlenses: Ints
+    groups: Ints
 
     @property
     def rows(self) -> Ints:
@@ -74,11 +76,13 @@ class Splits:
         parts: by name: train, validation, test.
         valid_rows: objects with a valid embedding.
         labelled_lenses: lenses among them.
+        seed: of the draws.
     """
 
     parts: dict[str, Part]
     valid_rows: int
     labelled_lenses: int
+    seed: int
 
     @property
     def train(self) -> Part:
@@ -114,7 +118,9 @@ def hashed(ids: Ints, seed: int, purpose: int) -> NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def sky_groups(ra: NDArray[np.float64], dec: NDArray[np.float64], link_arcsec: float, system: Ints | None = None) -> Ints:
+def sky_groups(
+    ra: NDArray[np.float64], dec: NDArray[np.float64], link_arcsec: float, system: Ints | None = None
+) -> Ints:
     """Friends of friends on the sphere.
 
     Args:
@@ -162,9 +168,7 @@ def split_groups(group: Ints, ls_id: Ints, config: SplitConfig) -> NDArray[np.in
     return np.searchsorted(shares, middle, side="right").astype(np.int8)[group]
 
 
-def draw_splits(
-    labels: LabelRows, objects: Iterable[Block], config: SplitConfig
-) -> Splits:
+def draw_splits(labels: LabelRows, objects: Iterable[Block], config: SplitConfig, shared: bool = False) -> Splits:
     """Divide a release's objects; one pass, memory in proportion to what is drawn.
 
     Nonlenses go to a part, and are drawn within it, by a hash of their identity: so sets are nested, and the draw of
@@ -174,6 +178,7 @@ def draw_splits(
         labels: rows that are not plain nonlenses.
         objects: blocks (first row, ls_id (n,), valid (n,)) in order.
         config: shares, ratios, seed.
+        shared: training and validation both get the lenses of both, for cross-validation; their nonlenses stay apart.
 
     Returns:
         The parts.
@@ -186,7 +191,8 @@ def draw_splits(
     group = sky_groups(labels.ra[lens], labels.dec[lens], config.link_arcsec, labels.system[lens])
     part = split_groups(group, labels.ls_id[lens], config)
     wanted = [max(config.ratios), config.validation_ratio, config.validation_ratio]
-    draws = [_Smallest(ratio * int(np.sum(part == number))) for number, ratio in enumerate(wanted)]
+    members = [part <= 1, part <= 1, part == 2] if shared else [part == number for number in range(3)]
+    draws = [_Smallest(ratio * int(np.sum(member))) for ratio, member in zip(wanted, members, strict=True)]
     edges = (np.cumsum([config.train, config.validation]) * 2.0**64).astype(np.uint64)
     valid_rows, valid_lenses = 0, []
     for start, ls_id, valid in objects:
@@ -201,10 +207,10 @@ def draw_splits(
     usable = _among(labels.row[lens], np.sort(np.concatenate([*valid_lenses, np.zeros(0, np.int64)])))
     parts = {}
     for number, name in enumerate(PARTS):
-        lenses = np.sort(labels.row[lens][usable & (part == number)])
-        parts[name] = Part(lenses, draws[number].rows()[: wanted[number] * len(lenses)])
+        lenses, groups = _rising(labels.row[lens], group, usable & members[number])
+        parts[name] = Part(lenses, draws[number].rows()[: wanted[number] * len(lenses)], groups)
     _check(parts)
-    return Splits(parts, valid_rows, int(usable.sum()))
+    return Splits(parts, valid_rows, int(usable.sum()), config.seed)
 
 
 def ratios_that_fit(part: Part, ratios: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -216,8 +222,17 @@ def ratios_that_fit(part: Part, ratios: Sequence[int]) -> tuple[list[int], list[
 
     Returns:
         (those that fit, those that do not).
+
+    Raises:
+        InputError: none fits.
     """
-    return [ratio for ratio in ratios if part.fits(ratio)], [ratio for ratio in ratios if not part.fits(ratio)]
+    fitting = [ratio for ratio in ratios if part.fits(ratio)]
+    if not fitting:
+        raise InputError(
+            f"{len(part.nonlenses)} nonlenses do not make a 1:{min(ratios)} set of {len(part.lenses)} lenses",
+            "add objects or ask for smaller ratios",
+        )
+    return fitting, [ratio for ratio in ratios if not part.fits(ratio)]
 
 
 @dataclass
@@ -246,6 +261,38 @@ class _Smallest:
         self.waiting = len(order)
 
 
+def deal_folds(groups: Ints, folds: int, seed: int) -> Ints:
+    """Deal whole sky groups to folds of about equal numbers of lenses.
+
+    Args:
+        groups: sky group of each lens (L,).
+        folds: how many.
+        seed: of the order.
+
+    Returns:
+        Fold of each lens (L,).
+
+    Raises:
+        InputError: there are fewer groups than folds.
+    """
+    names, sizes = np.unique(groups, return_counts=True)
+    if len(names) < folds:
+        raise InputError(
+            f"{len(names)} groups of lenses cannot fill {folds} folds", "label more lenses or ask for fewer folds"
+        )
+    order = np.random.default_rng([seed, folds]).permutation(len(names))
+    fold_of, filled = np.zeros(len(names), np.int64), np.zeros(folds, np.int64)
+    for place in order:
+        fold_of[place] = filled.argmin()
+        filled[fold_of[place]] += sizes[place]
+    return fold_of[np.searchsorted(names, groups)]
+
+
+def _rising(rows: Ints, groups: Ints, keep: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    order = np.argsort(rows[keep], kind="stable")
+    return rows[keep][order], groups[keep][order]
+
+
 def _among(rows: Ints, of_sorted: Ints) -> NDArray[np.bool_]:
     if not len(of_sorted):
         return np.zeros(len(rows), bool)
@@ -257,4 +304,6 @@ def _check(parts: dict[str, Part]) -> None:
     for name, part in parts.items():
         for what, rows in (("lens", part.lenses), ("nonlens", part.nonlenses)):
             if not len(rows):
-                raise InputError(f"the {name} part has no {what}", "label more lenses, or give this part a larger share")
+                raise InputError(
+                    f"the {name} part has no {what}", "label more lenses, or give this part a larger share"
+                )

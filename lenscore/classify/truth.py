@@ -66,8 +66,13 @@ def read_truth(sky: Artifact, cutouts: Artifact, labels: Artifact) -> Truth:
     is_lens = truth["is_lens"].to_numpy()
     in_system = ~np.asarray(truth["system_id"].is_null().to_numpy())
     return Truth(
-        is_lens, truth["findable"].to_numpy() & is_lens, in_system & ~is_lens, listed, known,
-        truth["theta_e_arcsec"].to_numpy().astype(float), truth["arc_mag_g"].to_numpy().astype(float),
+        is_lens,
+        truth["findable"].to_numpy() & is_lens,
+        in_system & ~is_lens,
+        listed,
+        known,
+        truth["theta_e_arcsec"].to_numpy().astype(float),
+        truth["arc_mag_g"].to_numpy().astype(float),
     )
 
 
@@ -76,5 +81,12 @@ def _places(sky_ids: NDArray[np.int64], ids: NDArray[np.int64], sky: Artifact) -
     places = np.minimum(np.searchsorted(sky_ids[order], ids), len(sky_ids) - 1)
     wrong = sky_ids[order][places] != ids
     if wrong.any():
-        raise InputError(f"object {ids[wrong][0]} is not in sky {sky.id[:12]}", "evaluate cutouts that were ingested from it")
+        raise InputError(
+            f"object {ids[wrong][0]} is not in sky {sky.id[:12]}", "evaluate cutouts that were ingested from it"
+        )
     return order[places]
+
+
+def finite(value: float) -> float | None:
+    """A number for JSON; None if there is none."""
+    return float(value) if np.isfinite(value) else None

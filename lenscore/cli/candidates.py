@@ -50,8 +50,12 @@ def get(
     artifact = Artifact.open(opened, name.kind, name.id)
     target = out or Path(f"{release}-{name.label}.{SUFFIXES[form]}")
     part = target.with_name(f"{target.name}.part")
-    part.write_bytes(artifact.read_bytes(f"catalogue.{SUFFIXES[form]}"))
-    part.rename(target)
+    data = artifact.read_bytes(f"catalogue.{SUFFIXES[form]}")
+    try:
+        part.write_bytes(data)
+        part.rename(target)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror}", "choose another place with --out") from error
     typer.echo(str(target))
 
 

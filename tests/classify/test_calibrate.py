@@ -45,7 +45,9 @@ def test_order_is_kept_and_nan_stays() -> None:
 
 
 def test_few_lenses_give_no_certainty() -> None:
-    probability = platt(np.array([9.0, 0, 0, 0, 0, 0]), np.array([True, *[False] * 5]), 1 / 6).probability(np.array([9.0]))
+    probability = platt(np.array([9.0, 0, 0, 0, 0, 0]), np.array([True, *[False] * 5]), 1 / 6).probability(
+        np.array([9.0])
+    )
     assert 0.3 < probability[0] < 0.95
     assert expit(0) == 0.5
 

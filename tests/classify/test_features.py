@@ -27,7 +27,9 @@ def test_rows_of_both_encoders_stand_side_by_side(file_store: Store) -> None:
     assert np.flatnonzero(~features.valid(0, 300)).tolist() == [5, 9]
 
 
-@pytest.mark.parametrize(("memory_gib", "free", "place"), [(1.0, 1e12, "memory"), (1e-9, 1e12, "file"), (1e-9, 10.0, "store")])
+@pytest.mark.parametrize(
+    ("memory_gib", "free", "place"), [(1.0, 1e12, "memory"), (1e-9, 1e12, "file"), (1e-9, 10.0, "store")]
+)
 def test_held_rows_are_the_stores_wherever_they_are(
     file_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_gib: float, free: float, place: str
 ) -> None:

@@ -42,7 +42,9 @@ def answer(steps: Steps, function: Callable[[Vector], tuple[float, Vector]]) -> 
 
 def test_minimiser_reaches_the_minimum_of_rosenbrock() -> None:
     iterates: list[Vector] = []
-    asked = answer(minimise(np.full(8, -1.0), iterates, 500, 1e-15), lambda point: (float(rosen(point)), rosen_der(point)))
+    asked = answer(
+        minimise(np.full(8, -1.0), iterates, 500, 1e-15), lambda point: (float(rosen(point)), rosen_der(point))
+    )
     np.testing.assert_allclose(iterates[-1], 1, atol=1e-5)
     assert asked < 1.5 * len(iterates) + 5
     values = [rosen(iterate) for iterate in iterates]
@@ -63,7 +65,9 @@ def test_agrees_with_scipy(strength: float, components: int | None) -> None:
         value = (np.logaddexp(0, logits) - logits * is_lens).sum() + strength / 2 * point[:-1] @ point[:-1]
         return float(value), np.append(inner.T @ residuals + strength * point[:-1], residuals.sum())
 
-    reference = minimize(loss, np.zeros(inner.shape[1] + 1), jac=True, method="L-BFGS-B", options={"ftol": 1e-14, "maxiter": 1000})
+    reference = minimize(
+        loss, np.zeros(inner.shape[1] + 1), jac=True, method="L-BFGS-B", options={"ftol": 1e-14, "maxiter": 1000}
+    )
     assert loss(fit.iterates[-1])[0] == pytest.approx(reference.fun, rel=1e-5)
     weights, bias = basis.weights(fit.iterates[-1])
     expected = inner @ reference.x[:-1] + reference.x[-1]
@@ -81,9 +85,12 @@ def test_agrees_with_torch_lbfgs_on_raw_features() -> None:
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
         logits = inner @ point[:-1] + point[-1]
-        value = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits, torch.from_numpy(is_lens.astype(float)), reduction="sum"
-        ) + 0.5 * point[:-1] @ point[:-1]
+        value = (
+            torch.nn.functional.binary_cross_entropy_with_logits(
+                logits, torch.from_numpy(is_lens.astype(float)), reduction="sum"
+            )
+            + 0.5 * point[:-1] @ point[:-1]
+        )
         value.backward()
         return value
 

@@ -27,10 +27,13 @@ def sky(seed: int, lenses: int = 60, systems: bool = True) -> tuple[LabelRows, N
     return labels, ids, rng.random(ROWS) < 0.98
 
 
-def draw(labels: LabelRows, ids: NDArray[np.int64], valid: NDArray[np.bool_], block: int = ROWS,
-         config: SplitConfig = CONFIG) -> Splits:
+def draw(
+    labels: LabelRows, ids: NDArray[np.int64], valid: NDArray[np.bool_], block: int = ROWS, config: SplitConfig = CONFIG
+) -> Splits:
     spans = range(0, len(ids), block)
-    return draw_splits(labels, ((start, ids[start : start + block], valid[start : start + block]) for start in spans), config)
+    return draw_splits(
+        labels, ((start, ids[start : start + block], valid[start : start + block]) for start in spans), config
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -99,3 +102,16 @@ def test_hash_is_uniform_and_stable() -> None:
     assert abs(np.mean(values / 2.0**64) - 0.5) < 0.005
     assert len(np.unique(values)) == 100_000
     assert hashed(np.array([1, 2]), 0, 2).tolist() == hashed(np.array([2, 1]), 0, 2)[::-1].tolist()
+
+
+def test_shared_lenses_are_those_of_both_parts_and_nonlenses_stay_apart() -> None:
+    labels, ids, valid = sky(3)
+    alone = draw(labels, ids, valid)
+    shared = draw_splits(labels, [(0, ids, valid)], CONFIG, shared=True)
+    lenses = np.sort(np.concatenate([alone.train.lenses, alone.validation.lenses]))
+    np.testing.assert_array_equal(shared.train.lenses, lenses)
+    np.testing.assert_array_equal(shared.validation.lenses, lenses)
+    np.testing.assert_array_equal(shared.test.rows, alone.test.rows)
+    assert shared.train.fits(10)
+    assert not np.isin(shared.train.nonlenses, shared.validation.nonlenses).any()
+    np.testing.assert_array_equal(shared.train.nonlenses[: len(alone.train.nonlenses)], alone.train.nonlenses)

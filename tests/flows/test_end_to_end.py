@@ -21,10 +21,12 @@ from flows.rescore import rescore
 from flows.steps import parse_reference
 from lenscore.artifacts import Artifact, Reference, Store, find_name, list_names
 from lenscore.artifacts.lifecycle import list_artifacts, unreachable, verify
+from lenscore.candidates import compare
 
 TINY = Path(__file__).with_name("tiny.toml")
 SERVER_SECONDS = 120
-CAUSES = {"new object", "vanished", "moved across the cut", "imaging changed", "model changed"}
+CAUSES = {compare.NEW, compare.VANISHED, compare.CUT, compare.LIST, compare.IMAGING, compare.MODEL}
+CAUSES |= {compare.CROWDED_OUT, compare.NO_LONGER_CROWDED, compare.BECAME_KNOWN, compare.NO_LONGER_KNOWN}
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -154,7 +156,7 @@ def test_each_difference_has_a_cause(story: Story) -> None:
     causes = comparison.table("differences").read(["cause"])["cause"].to_pylist()
     assert len(causes) > 0
     assert set(causes) <= CAUSES
-    assert "model changed" not in causes
+    assert compare.MODEL not in causes
 
 
 def test_grades_are_in_the_published_catalogue(story: Story) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from flows.settings import Settings
+from jobs.embed import EmbedConfig
 from lenscore.errors import InputError
 
 RUN = {"survey": "demo", "releases": ["demo-dr1"], "training_release": "demo-dr1", "model": "demo"}
@@ -25,7 +26,7 @@ def test_values_come_from_defaults_file_release_and_changes_in_this_order() -> N
     other = found.config("pretrain", "demo-dr2")
     assert (other.steps, other.seed) == (8, 1)  # type: ignore[attr-defined]
     assert found.config("pretrain", "demo-dr2", steps=0).steps == 0  # type: ignore[attr-defined]
-    assert found.config("embed").batch == 256  # type: ignore[attr-defined]
+    assert found.config("embed").batch == EmbedConfig().batch  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ CONFIG = EvaluateConfig(
     budget=BudgetConfig(inspected=200),
     whitened=12,
     draws=4,
+    repeats=2,
     solver=SolverConfig(strengths=(10.0,), iterations=20, kept_iterates=3),
 )
 

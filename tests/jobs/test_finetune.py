@@ -110,7 +110,7 @@ def test_windows_give_the_batches_that_memory_gives(inputs: dict[str, list[Artif
     from lenscore.classify.splits import Part
 
     cutouts = Cutouts.open(inputs["cutouts"][0])
-    part = Part(np.array([1, 2, 9]), np.arange(20, 120))
+    part = Part(np.array([1, 2, 9]), np.arange(20, 120), np.arange(3))
     held, windowed = (TrainingFeed(cutouts, part, 32, gib, 1) for gib in (1.0, 0.0))
     assert windowed.held is None
     rows = []

@@ -94,3 +94,18 @@ def test_too_few_lenses_are_refused(store: Store, release: LabelledRelease) -> N
     inputs = {"embeddings": [release.embeddings], "cutouts": [release.cutouts], "labels": [few]}
     with pytest.raises(InputError, match="label more lenses"):
         run_job(store, "fit_linear", CONFIG, inputs)
+
+
+def test_cross_validation_uses_all_lenses_and_lists_them_once(store: Store, release: LabelledRelease) -> None:
+    config = CONFIG.model_copy(update={"solver": CONFIG.solver.model_copy(update={"folds": 4})})
+    model = fit(store, release, config)
+    description = model.read_json("model.json")
+    assert (
+        description["lenses"]["train"]
+        == description["lenses"]["validation"]
+        == len(release.listed) - description["lenses"]["test"]
+    )
+    splits = model.table("splits").read().to_pandas()
+    assert splits["row"].is_unique
+    assert splits["is_lens"].sum() == len(release.listed)
+    assert model.table("histogram").read()["lenses"].to_pandas().sum() == description["lenses"]["validation"]
