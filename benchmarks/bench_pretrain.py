@@ -26,7 +26,7 @@ from lenscore.survey.release import find_release
 from tests.support.cutouts import small_cutouts
 
 RELEASE = find_release("demo-dr1")
-ROUNDS = 5
+ROUNDS = 4
 REACH = 0.9
 
 
@@ -34,13 +34,13 @@ def main(size: float = 1.0) -> list[Figure]:
     """Measure the default network, and the demo's, on one core.
 
     Args:
-        size: 1 for 1 step of 32 images a round of the default network and 8 of 64 of the demo's.
+        size: 1 for 1 step of 64 images a round of the default network and 8 of 64 of the demo's.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            paper = MocoConfig(batch=32, groups=4, queue=4096, min_spread=0)
+            paper = MocoConfig(batch=64, groups=4, queue=4096, min_spread=0)
             demo = MocoConfig(batch=64, groups=1, queue=4096, precision="bf16", min_spread=0)
             narrow = EncoderConfig(arch="narrow18", input_px=48, transform="rgb")
             return [

@@ -15,15 +15,14 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalise (B, C, H, W); B is a multiple of the groups."""
-        if not self.training:
+        if not self.training or self.groups == 1:
             return super().forward(input)
         parts = [
             torch.native_batch_norm(part, self.weight, self.bias, None, None, True, 0.0, self.eps)
             for part in input.chunk(self.groups)
         ]
         self._move_statistics(parts, input)
-        outputs = [output for output, _, _ in parts]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return torch.cat([output for output, _, _ in parts])
 
     @torch.no_grad()
     def _move_statistics(

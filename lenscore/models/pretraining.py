@@ -88,7 +88,8 @@ class Pretraining:
             )
         if encoder.input_px > feed.cutouts.size_px:
             raise InputError(
-                f"the encoder sees {encoder.input_px} px, the images have {feed.cutouts.size_px}", "lower encoder.input_px"
+                f"the encoder sees {encoder.input_px} px, the images have {feed.cutouts.size_px}",
+                "lower encoder.input_px",
             )
         self.moco, self.feed, self.augmenter, self.seed = moco, feed, augmenter, seed
         self.total_steps, self.device, self.rank, self.ranks = total_steps, device, rank, ranks
@@ -106,7 +107,7 @@ class Pretraining:
         for network in (self.query, self.key):
             set_groups(network, moco.groups // ranks)
         self.optimiser = torch.optim.SGD(
-            self.query.parameters(), lr=0.0, momentum=moco.momentum, weight_decay=moco.weight_decay
+            self.query.parameters(), lr=0.0, momentum=moco.momentum, weight_decay=moco.weight_decay, fused=True
         )
         self.trained: torch.nn.Module = self.query
         if ranks > 1:

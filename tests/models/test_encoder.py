@@ -13,7 +13,7 @@ from torch import nn
 from lenscore.artifacts import Artifact, Store
 from lenscore.errors import DamagedError, InputError
 from lenscore.models.backbone import DIMENSIONS, build_backbone
-from lenscore.models.config import EncoderConfig
+from lenscore.models.config import Arch, EncoderConfig
 from lenscore.models.embedding import embed_rows
 from lenscore.models.encoder import embed_views, load_encoder
 from lenscore.models.norm import GroupedBatchNorm2d, set_groups
@@ -142,3 +142,15 @@ def test_components_are_those_of_the_pixels(small: Artifact) -> None:
     assert np.abs(np.abs((ours * axes[:5]).sum(1)) - 1).max() < 1e-3
     with pytest.raises(InputError, match="too few"):
         fit_components(config, cutouts, 60, 60)
+
+
+@pytest.mark.parametrize("arch", ["narrow18", "resnet50"])
+def test_folded_norms_give_the_same_vectors(arch: Arch) -> None:
+    encoder = untrained(EncoderConfig(arch=arch, input_px=32), ("g", "r", "z"), 0)
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    encoder.backbone.train()
+    encoder.backbone(images)  # statistics other than 0 and 1
+    folded = encoder.for_speed()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.backbone.modules())
+    expected = encoder.embed(images)
+    assert (folded.embed(images) - expected).norm() < 1e-4 * expected.norm()
