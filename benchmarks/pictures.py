@@ -7,11 +7,10 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = {
-    "candidates.png": ("gallery-ungraded-south-bright.png", 4),
-    "similar.png": ("figure03-similar-demo-dr1.png", 3),
+    "candidates.png": ("gallery-ungraded-south-bright.png", 4 * 98),
+    "similar.png": ("figure03-similar-demo-dr1.png", 3 * 102),
 }
-CELL_PX = 98
-HEAD = "<!-- Written by `make pictures`: what `make demo` printed, word for word. One seed; `make science` runs three. -->\n"
+HEAD = "# The demo\n\nWritten by `make pictures`: what `make demo` printed, word for word. One seed.\n"
 
 
 def main() -> None:
@@ -19,12 +18,12 @@ def main() -> None:
     demo = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
-    for name, (source, rows) in PICTURES.items():
+    for name, (source, height) in PICTURES.items():
         with Image.open(demo / "catalogue" / source) as picture:
-            shown = picture.crop((0, 0, picture.width, min(picture.height, rows * (CELL_PX + 4))))
+            shown = picture.crop((0, 0, picture.width, min(picture.height, height)))
             shown.save(folder / name, optimize=True)
-    report = (demo / "report.md").read_text()
-    (ROOT / "docs" / "demo.md").write_text(f"{HEAD}\n{report}")
+    report = "\n" + (demo / "report.md").read_text()
+    (ROOT / "docs" / "demo.md").write_text(HEAD + report.replace("\n# ", "\n## "))
 
 
 if __name__ == "__main__":

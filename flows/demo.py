@@ -51,7 +51,7 @@ def _report(
         yield from _changes(store, release, results)
     yield ""
     yield f"Go on: `lenscore artifacts ls --store {out}/store`, `lenscore candidates get {survey} --store {out}/store --format fits`,"
-    yield f"open {out}/sheets/index.html to grade, then `lenscore run publish {survey} --config configs/demo.toml --grades grades.csv`."
+    yield f"open {out}/sheets/index.html to grade, then `lenscore run publish {survey} --config configs/demo.toml --store {out}/store --grades grades.csv`."
 
 
 def _found(evaluation: dict[str, Any]) -> Iterator[str]:

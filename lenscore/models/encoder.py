@@ -26,6 +26,12 @@ class Encoder(Protocol):
     input_px: int
     bands: tuple[str, ...]
 
+    def prepare(self, images_bchw: torch.Tensor) -> torch.Tensor:
+        """Central field of (B, C, S, S) nanomaggies, transformed: what `vectors` takes, and what may be turned."""
+
+    def vectors(self, fields_bchw: torch.Tensor) -> torch.Tensor:
+        """(B, C, input_px, input_px) from `prepare` to (B, dimension) float32."""
+
     def embed(self, images_bchw: torch.Tensor) -> torch.Tensor:
         """Embed images.
 
@@ -60,9 +66,13 @@ class NetworkEncoder:
 
     def forward(self, images_bchw: torch.Tensor) -> torch.Tensor:
         """(B, C, S, S) nanomaggies to (B, dimension), with gradients: for fine-tuning."""
-        with arithmetic(images_bchw.device, self.precision):
-            found: torch.Tensor = self.backbone(self.prepare(images_bchw))
-        return found.float()
+        return self._forward(self.prepare(images_bchw))
+
+    def vectors(self, fields_bchw: torch.Tensor) -> torch.Tensor:
+        """See Encoder.vectors."""
+        self.backbone.eval()
+        with torch.inference_mode():
+            return self._forward(fields_bchw)
 
     def for_speed(self) -> "NetworkEncoder":
         """The same encoder with its norms folded in: for embedding many images, not for training."""
@@ -71,9 +81,13 @@ class NetworkEncoder:
     def embed(self, images_bchw: torch.Tensor) -> torch.Tensor:
         """See Encoder.embed."""
         check_images(images_bchw, self.bands, self.input_px)
-        self.backbone.eval()
         with torch.inference_mode():
-            return self.forward(images_bchw)
+            return self.vectors(self.prepare(images_bchw))
+
+    def _forward(self, fields_bchw: torch.Tensor) -> torch.Tensor:
+        with arithmetic(fields_bchw.device, self.precision):
+            found: torch.Tensor = self.backbone(fields_bchw)
+        return found.float()
 
 
 class PcaEncoder:
@@ -92,12 +106,19 @@ class PcaEncoder:
         self.config, self.bands, self.mean, self.components = config, bands, mean, components
         self.dimension, self.input_px = components.shape[0], config.input_px
 
+    def prepare(self, images_bchw: torch.Tensor) -> torch.Tensor:
+        """See Encoder.prepare."""
+        return transform_images(central(images_bchw, self.input_px), self.config.transform, self.bands)
+
+    def vectors(self, fields_bchw: torch.Tensor) -> torch.Tensor:
+        """See Encoder.vectors."""
+        return (fields_bchw.flatten(1) - self.mean) @ self.components.T
+
     def embed(self, images_bchw: torch.Tensor) -> torch.Tensor:
         """See Encoder.embed."""
         check_images(images_bchw, self.bands, self.input_px)
         with torch.inference_mode():
-            field = transform_images(central(images_bchw, self.input_px), self.config.transform, self.bands)
-            return (field.flatten(1) - self.mean) @ self.components.T
+            return self.vectors(self.prepare(images_bchw))
 
 
 def embed_views(encoder: Encoder, images_bchw: torch.Tensor) -> torch.Tensor:
@@ -110,10 +131,14 @@ def embed_views(encoder: Encoder, images_bchw: torch.Tensor) -> torch.Tensor:
     Returns:
         (B, dimension) float32.
     """
+    check_images(images_bchw, encoder.bands, encoder.input_px)
     total = torch.zeros(len(images_bchw), encoder.dimension, device=images_bchw.device)
-    for turned in (images_bchw, images_bchw.flip(-1)):
-        for quarter in range(VIEWS // 2):
-            total += encoder.embed(turned.rot90(quarter, (-2, -1)))
+    with torch.inference_mode():
+        field = encoder.prepare(images_bchw)
+        for flipped in (field, field.flip(-1)):
+            for quarter in range(VIEWS // 2):
+                turned = flipped.rot90(quarter, (-2, -1))
+                total += encoder.vectors(turned.contiguous(memory_format=torch.channels_last))
     return total / VIEWS
 
 
