@@ -7,9 +7,12 @@ MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
 VERSITYGW := v1.8.0
 REQUIREMENTS ?= requirements/dev.txt
 DEMO ?= demo
+IMAGES ?= flow cpu gpu
+IMAGES_BY ?= docker
+IMAGES_OUT ?= .cache/images
 CORES := $(shell nproc)
 
-.PHONY: help demo pictures science test lint unit bench tools requirements clean
+.PHONY: help demo pictures science test lint unit bench tools images requirements clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,10 +56,27 @@ $(TOOLS)/versitygw:
 $(TOOLS)/minio:
 	GOBIN=$(abspath $(TOOLS)) go install github.com/minio/minio@$(MINIO)
 
+images: $(VENV)/.installed  ## the three container images: IMAGES_BY=docker, or IMAGES_BY=debian without any image registry
+	for kind in $(IMAGES); do \
+	  if [ "$(IMAGES_BY)" = debian ]; then images/build-rootfs.sh $$kind $(IMAGES_OUT) || exit 1; \
+	  else docker build -f images/Dockerfile --target $$kind --build-arg REVISION=$$(git rev-parse HEAD) -t lenscore-$$kind:0.1.0 . || exit 1; fi; \
+	done
+
 requirements: $(VENV)/.installed  ## compile the requirements files anew
 	$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --extra faiss-cpu --extra sky --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --extra faiss-cpu --extra sky pyproject.toml -o requirements/cpu.txt
 	$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --extra faiss-gpu --extra sky pyproject.toml -o requirements/gpu.txt
+	$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --extra worker -c requirements/cpu.txt --override requirements/without-torch.txt --no-emit-package torch --no-emit-package torchvision pyproject.toml -o requirements/flow.txt
 
 clean:  ## remove the environment and what was built
 	rm -rf $(VENV) .cache demo
+
+.PHONY: cluster-tools test-cluster
+CLUSTER := .cache/cluster
+CLUSTER_TESTS ?= tests/cluster
+
+cluster-tools:  ## Kubernetes from source, built once (10 minutes on two quiet cores; Go, libseccomp-dev)
+	tests/cluster/build.sh $(CLUSTER)
+
+test-cluster: $(VENV)/.installed $(TOOLS)/versitygw  ## tests on a real cluster that is made here, or on KUBECONFIG's
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.cluster $(BIN)/pytest $(CLUSTER_TESTS)

@@ -2,8 +2,10 @@
 
 Over everything: faiss compares each object with all others, the windowed search with those within 0.5 mag; it has to be
 as much faster as the windows are smaller. On one window (all magnitudes the same) it has to be no slower than faiss.
-Both results are compared, object by object, in the same run. The queries are a run of consecutive objects by
-magnitude, a quarter of the unit of work of the job.
+Both begin with the same float16 vectors in memory and turn them into float32 vectors of length one. Both results are
+compared, object by object, in the same run. The queries are a run of consecutive objects by magnitude, a quarter of the
+unit of work of the job. Keeping and sorting 999 neighbours costs the same for a small window as for a large one: a
+survey's windows hold millions, these as many as the time allows.
 """
 
 import json
@@ -22,7 +24,7 @@ from benchmarks.harness import Figure
 K = 999
 QUERIES = 4096
 WINDOW_MAG = 0.5
-REPEATS = 3
+REPEATS = 2
 # log10 of the number of galaxies a magnitude.
 SLOPE = 0.35
 BRIGHT, FAINT = 16.0, 21.0
@@ -40,10 +42,10 @@ def main(size: float = 1.0) -> list[Figure]:
         For each case how much faster than faiss, against the reach.
     """
     cases = (
-        ("windows, 2048 components", int(32768 * size), 2048, False),
-        ("windows, 128 components", int(131072 * size), 128, False),
-        ("one window, 2048 components", int(16384 * size), 2048, True),
-        ("one window, 128 components", int(32768 * size), 128, True),
+        ("windows, 2048 components", int(65536 * size), 2048, False),
+        ("windows, 128 components", int(393216 * size), 128, False),
+        ("one window, 2048 components", int(32768 * size), 2048, True),
+        ("one window, 128 components", int(131072 * size), 128, True),
     )
     return [_case(*case) for case in cases]
 
@@ -84,7 +86,7 @@ def measure(rows: int, dimension: int, one_window: bool) -> dict[str, float]:
     low, high = windows(data, run.start, run.stop, WINDOW_MAG)
     ours, theirs = [], []
     for _ in range(REPEATS):
-        seconds, flat = _time(lambda: faiss.knn(units[run], units, min(K + 1, rows), metric=faiss.METRIC_INNER_PRODUCT))
+        seconds, flat = _time(lambda: _flat(faiss, data, run))
         theirs.append(seconds)
         seconds, found = _time(lambda: search(data, run.start, run.stop, K, WINDOW_MAG))
         ours.append(seconds)
@@ -99,6 +101,12 @@ def _objects(rows: int, dimension: int, one_window: bool) -> tuple[NDArray[np.fl
     bright, faint = 10 ** (SLOPE * BRIGHT), 10 ** (SLOPE * FAINT)
     mag = np.log10(bright + rng.random(rows) * (faint - bright)) / SLOPE
     return vectors, np.sort(np.full(rows, 18.0) if one_window else mag).astype(np.float32)
+
+
+def _flat(faiss: Any, data: Any, run: slice) -> Any:
+    """What faiss finds for the run among all: similarities and positions, the object itself among them."""
+    units = data.unit_vectors(0, data.ranked)
+    return faiss.knn(units[run], units, min(K + 1, data.ranked), metric=faiss.METRIC_INNER_PRODUCT)
 
 
 def _time(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,24 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "science.toml"
 DOCS = ROOT / "docs"
 SEEDS = (0, 1, 2)
-METHODS = ("pretrained", "pca", "pca of views", "pretrained + pca", "untrained", "untrained + pca", "random")
+ENCODERS = ("pretrained", "untrained", "pca")
+TURNED = "turned "
+CLAIMS = (
+    ("the pretrained network beats the untrained one", "pretrained", ("untrained",)),
+    ("the representation alone beats the pixels", "pretrained", ("pca",)),
+    ("both together beat each", "pretrained + pca", ("pretrained", "pca")),
+)
 
 
 @dataclass(frozen=True)
 class Point:
-    """A run: seed of everything, objects of the sky, steps of pretraining."""
+    """A run: seed of everything, objects of the sky, steps of pretraining, network and its field."""
 
     seed: int
     objects: int
     steps: int
+    arch: str
+    input_px: int
 
 
 def run_point(store: str, point: Point, threads: int) -> dict[str, Any]:
@@ -63,27 +71,55 @@ def run_point(store: str, point: Point, threads: int) -> dict[str, Any]:
     labels = make("label", cutouts=cutouts, matches=matches)
     sample = make("sample", {"rows": point.objects}, cutouts=cutouts)
     fits = make("fit_augmentations", cutouts=cutouts)
+    network = {"arch": point.arch, "input_px": point.input_px}
+    encoder = {**settings.sections["pretrain"]["encoder"], **network}
     models = {
         "pretrained": make(
-            "pretrain", {"seed": point.seed, "steps": point.steps}, cutouts=sample, augmentation_fits=fits
+            "pretrain",
+            {"seed": point.seed, "steps": point.steps, "encoder": encoder},
+            cutouts=sample,
+            augmentation_fits=fits,
         ),
-        "untrained": make("pretrain", {"seed": point.seed, "steps": 0}, cutouts=sample),
-        "pca": make("fit_pca", cutouts=sample),
+        "untrained": make("pretrain", {"seed": point.seed, "steps": 0, "encoder": encoder}, cutouts=sample),
+        "pca": make("fit_pca", {"encoder": encoder}, cutouts=sample),
     }
     embeddings = [
-        make("embed", {"average_views": name != "pca"}, cutouts=cutouts, model=model) for name, model in models.items()
+        make("embed", {"average_views": turned}, cutouts=cutouts, model=models[name])
+        for turned in (False, True)
+        for name in ENCODERS
     ]
-    embeddings.append(make("embed", cutouts=cutouts, model=models["pca"]))
-    evaluation = make("evaluate", {"seed": point.seed}, sky=sky, cutouts=cutouts, labels=labels, embeddings=embeddings)
+    evaluation = make(
+        "evaluate",
+        {"seed": point.seed, "encoders": names(), "combinations": combinations()},
+        sky=sky,
+        cutouts=cutouts,
+        labels=labels,
+        embeddings=embeddings,
+    )
     trained = models["pretrained"].manifest
+    found = evaluation.read_json("evaluation.json")
     return {
-        **evaluation.read_json("evaluation.json"),
-        "seed": point.seed,
-        "objects": point.objects,
-        "steps": point.steps,
+        **asdict(point),
         "loss": trained.metrics.get("loss"),
-        "seconds": trained.seconds,
+        "seconds": round(trained.seconds, 1),
+        "lenses": found["lenses"],
+        "pool": found["pool"],
+        "average_precision": {item["method"]: item["average_precision"]["value"] for item in found["methods"]},
+        "similar": {item["encoder"]: item["found"] for item in found["similarity"]},
     }
+
+
+def names() -> tuple[str, ...]:
+    """Names of the embeddings: each encoder on one view, then on the mean of eight."""
+    return (*ENCODERS, *(TURNED + name for name in ENCODERS))
+
+
+def combinations() -> tuple[tuple[str, ...], ...]:
+    """What a classifier is fitted to: each, and each network beside the pixels of as many views."""
+    sides = [names()[:3], names()[3:]]
+    return tuple((name,) for name in names()) + tuple(
+        (network, pixels) for *networks, pixels in sides for network in networks
+    )
 
 
 def main() -> None:
@@ -91,128 +127,147 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.science", description=__doc__)
     parser.add_argument("--store", default="science/store")
     parser.add_argument(
-        "--steps", type=int, nargs="+", default=[750, 3000], help="lengths of the runs; the last one is the result"
+        "--steps", type=int, nargs="+", default=[1500, 6000], help="lengths of the runs; the last one is the result"
     )
     parser.add_argument(
-        "--objects", type=int, nargs="+", default=[8192], help="sizes of the skies; the last one is the result"
+        "--objects", type=int, nargs="+", default=[12288], help="sizes of the skies; the last one is the result"
+    )
+    parser.add_argument("--arch", default="narrow18", help="network of all runs")
+    parser.add_argument("--input-px", type=int, default=32, help="field of all runs")
+    parser.add_argument(
+        "--variants",
+        nargs="*",
+        default=["narrow18:48", "resnet18:32"],
+        help="networks and fields tried at the shortest length and first seed",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--processes", type=int, default=2, help="runs at once, one thread each")
     given = parser.parse_args()
-    last = given.objects[-1]
-    points = [Point(seed, last, steps) for steps in given.steps for seed in given.seeds]
-    points += [Point(seed, objects, given.steps[-1]) for objects in given.objects[:-1] for seed in given.seeds]
+
+    def at(seed: int, objects: int, steps: int) -> Point:
+        return Point(seed, objects, steps, given.arch, given.input_px)
+
+    *shorter, steps = given.steps
+    *smaller, objects = given.objects
+    points = [at(seed, objects, steps) for seed in given.seeds]
+    points += [at(seed, objects, few) for few in shorter for seed in given.seeds]
+    points += [at(seed, few, steps) for few in smaller for seed in given.seeds]
+    for variant in given.variants:
+        arch, input_px = variant.split(":")
+        points.append(Point(given.seeds[0], objects, given.steps[0], arch, int(input_px)))
     with ProcessPoolExecutor(given.processes) as pool:
         waiting = [pool.submit(run_point, given.store, point, 1) for point in points]
         results = [item.result() for item in waiting]
     (DOCS / "science").mkdir(exist_ok=True)
-    (DOCS / "science" / "results.json").write_text(json.dumps([_short(item) for item in results], indent=1) + "\n")
-    write_page([_short(item) for item in results])
+    (DOCS / "science" / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_page(results)
 
 
 def write_page(results: list[dict[str, Any]]) -> None:
-    """Write docs/science.md and docs/science/curve.png from the results."""
+    """Write docs/science.md and docs/science/curve.png from the results, the longest runs first."""
     (DOCS / "science" / "curve.png").write_bytes(draw_curve(results))
     (DOCS / "science.md").write_text(page(results))
 
 
 def page(results: list[dict[str, Any]]) -> str:
     """The page."""
-    longest = _longest(results)
-    seeds = [item["seed"] for item in longest]
-    head = "| | " + " | ".join(f"seed {seed}" for seed in seeds) + " |\n| --- |" + " --- |" * len(seeds) + "\n"
-    precision = "".join(_row(name, [item["average_precision"].get(name) for item in longest]) for name in METHODS)
-    similar = "".join(_row(name, [item["similar"].get(name) for item in longest], ".1f") for name in METHODS)
-    first = longest[0]
+    longest, first = main_runs(results), results[0]
+    pools = ", ".join(f"{item['lenses']['unknown']}" for item in longest)
     return (
         "# What the representation is worth\n\n"
-        f"Written by `make science`: simulated skies of {first['objects']} objects, {first['steps']} steps of pretraining "
-        "(configs/science.toml), a sky and a start of its own for each seed. All figures are on lenses that are not listed and "
-        "that no classifier was fitted to; strengths and numbers of components are chosen on a validation part, for all "
-        "methods alike.\n\n"
-        f"## Average precision of the linear classifier\n\n{head}{precision}\n"
-        f"## Lenses among the first 100 of a similarity search from three known lenses\n\n{head}{similar}\n"
-        f"## What holds on every seed\n\n{verdicts(longest)}\n"
+        f"Written by `make science`: simulated skies of {first['objects']} objects and {first['steps']} steps of pretraining "
+        f"({first['arch']}, {first['input_px']} px; configs/science.toml), a sky and a start of its own for each seed. All "
+        f"figures are on lenses that are not listed ({pools} of them) and that no classifier was fitted to, the mean of ten "
+        "splits; strengths and numbers of components are chosen on held-out parts of the listed lenses, for all methods "
+        f"alike. `{TURNED.strip()}` is the mean vector of the eight flips and quarter turns, for every method the same.\n\n"
+        f"## Average precision of the linear classifier\n\n{compare(longest, 'average_precision', '.3f')}\n"
+        "## Lenses among the first 100 of a similarity search from three known lenses\n\n"
+        f"{compare(longest, 'similar', '.1f')}\n"
+        f"## What holds on every seed\n\nOn one view:\n\n{verdicts(longest, '')}\n"
+        f"On the mean of eight:\n\n{verdicts(longest, TURNED)}\n"
         "## How it grows\n\n![average precision against steps of pretraining](science/curve.png)\n\n"
         f"{_table(results)}"
     )
 
 
-def verdicts(longest: list[dict[str, Any]]) -> str:
-    """One line for each claim: whether it holds on all seeds, said as it is."""
-    claims = (
-        ("the pretrained network beats the untrained one", "pretrained", ("untrained",)),
-        ("the representation alone beats the pixels", "pretrained", ("pca", "pca of views")),
-        ("both together beat each", "pretrained + pca", ("pretrained", "pca")),
+def main_runs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs of the first result's kind, one a seed."""
+    kind = ("objects", "steps", "arch", "input_px")
+    return [item for item in results if all(item[name] == results[0][name] for name in kind)]
+
+
+def compare(runs: list[dict[str, Any]], figure: str, form: str) -> str:
+    """A table: a row a method, a column a seed."""
+    head = "| | " + " | ".join(f"seed {item['seed']}" for item in runs) + " |\n| --- |" + " --- |" * len(runs) + "\n"
+    methods = runs[0][figure]
+    return head + "".join(
+        f"| {method} | " + " | ".join(format(item[figure][method], form) for item in runs) + " |\n"
+        for method in methods
     )
+
+
+def verdicts(runs: list[dict[str, Any]], views: str) -> str:
+    """One line for each claim: whether it holds on all seeds, said as it is."""
     lines = []
-    for says, ours, others in claims:
+    for says, ours, others in CLAIMS:
         holds = [
-            all(item["average_precision"][ours] > item["average_precision"][other] for other in others)
-            for item in longest
+            all(
+                item["average_precision"][_turned(ours, views)] > item["average_precision"][_turned(other, views)]
+                for other in others
+            )
+            for item in runs
         ]
         lines.append(f"- {says}: {'yes, on every seed' if all(holds) else f'on {sum(holds)} of {len(holds)} seeds'}\n")
     return "".join(lines)
 
 
 def draw_curve(results: list[dict[str, Any]]) -> bytes:
-    """Average precision against steps, a line a seed, with the baselines."""
+    """Average precision on one view against steps, a colour a seed, with the baselines."""
+    longest = main_runs(results)
     with figure(7, 4.5) as (drawn, axes):
-        largest = max(item["objects"] for item in results)
-        for seed in sorted({item["seed"] for item in results}):
-            mine = sorted(
-                (item for item in results if item["seed"] == seed and item["objects"] == largest),
-                key=lambda item: item["steps"],
-            )
+        for number, run in enumerate(longest):
+            mine = sorted((item for item in results if _beside(item, run)), key=lambda item: int(item["steps"]))
             axes.plot(
                 [item["steps"] for item in mine],
                 [item["average_precision"]["pretrained"] for item in mine],
                 "o-",
-                color=f"C{seed}",
-                label=f"pretrained, seed {seed}",
+                color=f"C{number}",
+                label=f"pretrained, seed {run['seed']}",
             )
-            axes.axhline(
-                mine[-1]["average_precision"]["pca"], color=f"C{seed}", ls=":", label=f"pixels (PCA), seed {seed}"
-            )
-            axes.axhline(mine[-1]["average_precision"]["untrained"], color=f"C{seed}", ls="--", lw=0.7)
+            for method, style in (("pca", ":"), ("untrained", "--")):
+                axes.axhline(
+                    run["average_precision"][method],
+                    color=f"C{number}",
+                    ls=style,
+                    label=f"{method}, seed {run['seed']}",
+                )
         axes.set(xlabel="steps of pretraining", ylabel="average precision on held-out lenses", ylim=(0, None))
         legend_if_any(axes)
         return as_png(drawn)
 
 
-def _short(result: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "seed": result["seed"],
-        "objects": result["objects"],
-        "steps": result["steps"],
-        "loss": result["loss"],
-        "seconds": round(result["seconds"], 1),
-        "average_precision": {item["method"]: item["average_precision"]["value"] for item in result["methods"]},
-        "similar": {item["encoder"]: item["found"] for item in result["similarity"]},
-    }
+def _beside(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one[name] == other[name] for name in ("seed", "objects", "arch", "input_px"))
 
 
-def _longest(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    steps, objects = max(item["steps"] for item in results), max(item["objects"] for item in results)
-    return [item for item in results if (item["steps"], item["objects"]) == (steps, objects)]
-
-
-def _row(name: str, values: Sequence[float | None], form: str = ".3f") -> str:
-    if all(value is None for value in values):
-        return ""
-    return f"| {name} | " + " | ".join("-" if value is None else format(value, form) for value in values) + " |\n"
+def _turned(method: str, views: str) -> str:
+    return " + ".join(views + name for name in method.split(" + "))
 
 
 def _table(results: list[dict[str, Any]]) -> str:
+    kind = ("arch", "input_px", "objects", "steps")
     lines = (
-        "| objects | steps | seeds | pretrained: mean (lowest - highest) | loss |\n| --- | --- | --- | --- | --- |\n"
+        "| network | field, px | objects | steps | seeds | pretrained: mean (lowest - highest) | turned | loss | minutes, one thread |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
     )
-    for objects, steps in sorted({(item["objects"], item["steps"]) for item in results}):
-        mine = [item for item in results if (item["objects"], item["steps"]) == (objects, steps)]
-        values = [item["average_precision"]["pretrained"] for item in mine]
+    for values in sorted({tuple(item[name] for name in kind) for item in results}):
+        mine = [item for item in results if tuple(item[name] for name in kind) == values]
+        found = [item["average_precision"]["pretrained"] for item in mine]
+        turned = [item["average_precision"][TURNED + "pretrained"] for item in mine]
         lines += (
-            f"| {objects} | {steps} | {len(mine)} | {np.mean(values):.3f} ({min(values):.3f} - {max(values):.3f}) | "
-            f"{np.mean([item['loss'] for item in mine]):.2f} |\n"
+            f"| {' | '.join(str(value) for value in values)} | {len(mine)} | "
+            f"{np.mean(found):.3f} ({min(found):.3f} - {max(found):.3f}) | {np.mean(turned):.3f} | "
+            f"{np.mean([item['loss'] for item in mine]):.2f} | {np.mean([item['seconds'] for item in mine]) / 60:.0f} |\n"
         )
     return lines
 

@@ -4,6 +4,7 @@ A page holds hand-written text and blocks between `<!-- generated: NAME -->` and
 written anew. A test fails where a page is not up to date.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any, get_args
 
 import click
 import typer
+import yaml
 
+from flows.launchers.cluster import ClusterSettings
 from flows.settings import RunConfig
 from jobs.specs import JOBS, Input, JobSpec
 from lenscore.artifacts.kinds import KINDS
 from lenscore.cli.app import app
 from lenscore.config import Config
 from lenscore.config import explain as explain_fields
-from lenscore.errors import EXIT_CODES
+from lenscore.errors import EXIT_CODES, FINAL_EXIT_CODES
 
 FOLDER = Path(__file__).resolve().parent
+CHART = FOLDER.parent / "charts" / "lenscore"
 BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 ARITY = {"one": "", "many": ", one or more", "optional": ", optional", "any": ", any number"}
 
@@ -89,6 +93,37 @@ def exit_codes() -> str:
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(EXIT_CODES.items())])
 
 
+def cluster_exit_codes() -> str:
+    """What a cluster does after each exit code of a pod."""
+    rows = [(str(code), meaning, _after(code)) for code, meaning in sorted(EXIT_CODES.items())]
+    rows += [("137, OOMKilled", "it needed more memory than it has", "tries again, then with more memory")]
+    return _table(("code", "meaning", "the pod's index"), rows)
+
+
+def cluster_settings() -> str:
+    """Settings of a cluster's file."""
+    return _settings(ClusterSettings)
+
+
+def chart_values() -> str:
+    """Values of the chart, from its schema and its defaults."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    return _table(("value", "default", "meaning"), list(_values(schema, defaults)))
+
+
+def _values(part: dict[str, Any], defaults: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    for name, inner in part["properties"].items():
+        if "properties" in inner:
+            yield from _values(inner, defaults[name], f"{prefix}{name}.")
+        elif name in defaults:
+            yield f"`{prefix}{name}`", _default(_shown(defaults[name])), inner["description"]
+
+
+def _shown(value: Any) -> str:
+    return "" if value in ("", [], {}) else value if isinstance(value, str) else json.dumps(value)
+
+
 def commands() -> str:
     """A section a command."""
     return "\n".join(_command(path, command) for path, command in leaves(typer.main.get_command(app)))
@@ -110,8 +145,17 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "run-settings": run_settings,
     "kinds": kinds_table,
     "exit-codes": exit_codes,
+    "cluster-exit-codes": cluster_exit_codes,
+    "cluster-settings": cluster_settings,
+    "chart-values": chart_values,
     "commands": commands,
 }
+
+
+def _after(code: int) -> str:
+    if code == 0:
+        return "is done"
+    return "fails at once" if code in FINAL_EXIT_CODES else "tries again, up to `retries` times"
 
 
 def _input(item: Input) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.discover import discover
 from flows.launchers import LocalLauncher
+from flows.report import describe_changes
 from flows.rescore import rescore
 from flows.settings import Settings
 from flows.steps import parse_reference
@@ -75,12 +76,7 @@ def _changes(store: Store, release: str, results: dict[str, str]) -> Iterator[st
     if "comparison" not in results:
         yield "There was nothing to compare with."
         return
-    summary = _open(store, results["comparison"]).read_json("summary.json")
-    yield f"{summary['candidates_before']} candidates before, {summary['candidates_after']} now, {summary['in_both']} in both."
-    for change, causes in summary["changes"].items():
-        yield f"- {change}: " + ", ".join(
-            f"{count} {cause}" for cause, count in sorted(causes.items(), key=lambda item: -item[1])
-        )
+    yield describe_changes(_open(store, results["comparison"]).read_json("summary.json"))
 
 
 def _shown(artifact: Artifact) -> list[str]:

@@ -52,6 +52,7 @@ def discover_flow(config: str, store: str, settings: Any, launcher: Any) -> dict
     encoder, sample, fits = pipeline.pretrain(steps, training)
     for release in releases.values():
         pipeline.embed(steps, release, encoder)
+        pipeline.find_similar(steps, release)
     models = pipeline.fit_classifiers(steps, training, encoder, fits)
     for release in releases.values():
         pipeline.classify(steps, release, models)

@@ -27,6 +27,8 @@ def take_names(
     wanted += [
         (run.survey, results[key]) for key in ("lens_list", "candidates", "catalogue", "sheets") if key in results
     ]
+    if "drift" in results:
+        wanted += [(name, results["drift"]) for name in releases]
     for release in releases.values():
         made = (release.cutouts, release.labels, release.embeddings, release.neighbours, release.index, release.sky)
         wanted += [(release.name, future.result()) for future in made if future is not None]

@@ -54,8 +54,12 @@ def pretrain(steps: Steps, release: Searched) -> tuple[Made, Made, Made]:
 
 
 def embed(steps: Steps, release: Searched, encoder: Given) -> None:
-    """Turn a release's images into vectors, and find their neighbours."""
+    """Turn a release's images into vectors."""
     release.embeddings = steps.make("embed", release=release.name, cutouts=release.cutouts, model=encoder)
+
+
+def find_similar(steps: Steps, release: Searched) -> None:
+    """Find each object's neighbours and build the index, where the run says so."""
     if steps.settings.run.similar:
         release.neighbours = steps.make(
             "similar", release=release.name, embeddings=release.embeddings, cutouts=release.cutouts

@@ -34,6 +34,37 @@ def show_candidates(store: str, results: Mapping[str, str]) -> None:
     create_markdown_artifact(key="artifacts", markdown=f"Store `{store}`\n\n{lines}\n", description="What the run made")
 
 
+@task(name="report drift", task_run_name="drift of {release}", cache_policy=NO_CACHE, persist_result=False)
+def show_drift(store: str, release: str, drift: str) -> list[str]:
+    """Show how far each quantity of a release is from training: those too far, a line each."""
+    artifact = _open(Store.open(store), drift)
+    rows = artifact.table("quantities").read().to_pylist()
+    create_table_artifact(table=rows, key="drift", description=f"{release} held against training")
+    far: list[str] = artifact.read_json("drift.json")["far"]
+    return far
+
+
+@task(name="report changes", task_run_name="report what changed", cache_policy=NO_CACHE, persist_result=False)
+def show_changes(store: str, results: Mapping[str, str]) -> str:
+    """Say what changed since the last candidates: the text that is shown."""
+    if "comparison" not in results:
+        text = "There was nothing to compare with."
+    else:
+        text = describe_changes(_open(Store.open(store), results["comparison"]).read_json("summary.json"))
+    create_markdown_artifact(key="changes", markdown=text, description="What changed")
+    return text
+
+
+def describe_changes(summary: Mapping[str, Any]) -> str:
+    """A comparison's summary in words."""
+    before, after, both = (summary[name] for name in ("candidates_before", "candidates_after", "in_both"))
+    lines = [f"{before} candidates before, {after} now, {both} in both."]
+    for change, causes in summary["changes"].items():
+        counted = sorted(causes.items(), key=lambda item: -item[1])
+        lines.append(f"- {change}: " + ", ".join(f"{count} {cause}" for cause, count in counted))
+    return "\n".join(lines)
+
+
 def _show_pictures(artifact: Artifact) -> None:
     pictures = [
         info for path, info in artifact.files.items() if path.endswith(".png") and info.size <= MAX_PICTURE_BYTES

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -26,6 +26,12 @@ class RunConfig(Config):
     simulated: bool = field(False, unit="", source="DESIGN: demo", description="the releases are simulated first")
     finetune: bool = field(True, unit="", source="paper 4.3", description="fine-tune the network as well")
     similar: bool = field(True, unit="", source="paper 4.1", description="find neighbours and build the index")
+    on_drift: Literal["stop", "continue"] = field(
+        "stop",
+        unit="",
+        source="assumed: scores of a model far from its training mean little",
+        description="what rescore does with a release that is far from the training release",
+    )
     baselines: bool = field(
         False,
         unit="",
@@ -72,6 +78,15 @@ class Settings:
     def read(path: Path) -> "Settings":
         """Read a run's file."""
         return Settings(read_sections(path))
+
+    def with_release(self, name: str, changes: Mapping[str, Any]) -> "Settings":
+        """The same settings, with those of a release that the file does not know.
+
+        Raises:
+            InputError: a setting is refused.
+        """
+        releases = {name: dict(changes), **self.sections.get("release", {})}
+        return Settings({**self.sections, "release": releases})
 
     def config(self, job: str, release: str | None = None, **changes: Any) -> Config:
         """A job's configuration.

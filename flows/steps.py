@@ -51,7 +51,13 @@ def _may_help(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     persist_result=False,
 )
 def run_job(
-    label: str, job: str, config: Config, inputs: Mapping[str, Sequence[str]], store: str, launcher: Launcher
+    label: str,
+    job: str,
+    config: Config,
+    inputs: Mapping[str, Sequence[str]],
+    store: str,
+    launcher: Launcher,
+    release: str = "",
 ) -> str:
     """Run one job, or find that its artifact exists.
 
@@ -62,6 +68,7 @@ def run_job(
         inputs: kind/id by input name.
         store: the store's address.
         launcher: what runs it.
+        release: that it works on, for people.
 
     Returns:
         kind/id of the artifact.
@@ -73,7 +80,7 @@ def run_job(
         logger.info("%s is there already: %s", job, planned.reference)
         return str(planned.reference)
     show = _Bar(f"progress-{job.replace('_', '-')}", label)
-    request = Request(job, config.model_dump(mode="json"), references, store)
+    request = Request(job, config.model_dump(mode="json"), references, store, release)
     return str(launcher.run(request, logger.info, show))
 
 
@@ -131,7 +138,7 @@ class Steps:
         config = self.settings.config(job, release, **(changes or {}))
         given = {name: _as_list(value) for name, value in inputs.items() if value is not None}
         title = label or " ".join(part for part in (job, release) if part)
-        made = run_job.submit(title, job, config, given, self.store, self.launcher)
+        made = run_job.submit(title, job, config, given, self.store, self.launcher, release or "")
         self._submitted.append(made)
         return made
 
@@ -146,6 +153,10 @@ class Steps:
                 future.result()
             except UnfinishedRun:
                 continue
+            except BaseException as error:
+                if not isinstance(error, Exception):  # the flow is cancelled: its jobs must not go on
+                    self.launcher.stop()
+                raise
         return {name: result_of(item) for name, item in made.items()}
 
 

@@ -41,9 +41,10 @@ def finish_task(store: Store, task: Task) -> Artifact:
     data = buffer.getvalue().to_pybytes()
     prefix = artifact_prefix(task.spec.output, task.id)
     digest = sha256(data)
-    if not store.put(f"{prefix}/files.parquet", data, create_only=True):
+    key = f"{prefix}/files.parquet"
+    if not store.put(key, data, create_only=True) and sha256(store.get(key)) != digest:
         store.put(f"{prefix}/{other_files_key(digest)}", data, create_only=True)
-    manifest = _manifest(task, records, files, digest)
+    manifest = _manifest(task, records, files, digest).sealed()
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, allow_nan=False)
     store.put(manifest_key(task.spec.output, task.id), text.encode(), create_only=True)
     forget_work(store, task)
@@ -90,7 +91,7 @@ def _check_stored(store: Store, task: Task, files: Mapping[str, Any]) -> None:
         if found != info["size"]:
             raise DamagedError(
                 f"{prefix}/{info['key']} has {found} bytes where {info['size']} were written",
-                "somebody changed the store: remove the artifact's folder and run again",
+                f"somebody changed the store: remove {prefix} and {task.work} from it and run again",
             )
 
 

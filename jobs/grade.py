@@ -50,7 +50,9 @@ def run(config: GradeConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpoint
     from lenscore.candidates.grades import merge_votes, read_votes
     from lenscore.survey.schema import REJECTED
 
-    known = set(inputs.one("candidates").table("candidates").read(["ls_id"])["ls_id"].to_pylist())
+    kind, listed = inputs.either("candidates", "labels")
+    shown = listed.table({"candidates": "candidates", "labels": "vetting"}[kind])
+    known = set(shown.read(["ls_id"])["ls_id"].to_pylist())
     votes = [item.table("votes").read() for item in inputs.many("grades")]
     refused: list[tuple[str, str, str]] = []
     for name in config.files:
@@ -62,7 +64,8 @@ def run(config: GradeConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpoint
     every = pa.concat_tables(votes)
     strangers = [ls_id for ls_id in every["ls_id"].to_pylist() if ls_id not in known]
     refused += [
-        ("votes", str(ls_id), "no candidate has this ls_id; the vote is kept, but not published") for ls_id in strangers
+        ("votes", str(ls_id), f"none of the {kind} shown has this ls_id; the vote is kept, but not published")
+        for ls_id in strangers
     ]
     sink.write_table("votes", every)
     sink.write_table("grades", merge_votes(every))

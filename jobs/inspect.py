@@ -1,6 +1,6 @@
-"""inspect: numbered sheets of candidates for people (paper section 4.3).
+"""inspect: numbered sheets of candidates for people (paper section 4.3), or of listed lenses that wait for a vote.
 
-Memory: the pictures of all candidates that are shown (27 kB each); time: a few milliseconds each.
+Memory: the pictures of all objects that are shown (27 kB each); time: a few milliseconds each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class InspectConfig(Config):
         18500,
         unit="objects",
         source="paper 4.3: 7,500 + 3,000 + 5,000 and the similarity searches",
-        description="candidates shown, best first",
+        description="objects shown, the best candidates first",
         ge=1,
     )
 
@@ -35,18 +35,21 @@ def run(config: InspectConfig, inputs: Inputs, sink: Sink, checkpoints: Checkpoi
     """Write sheet-0001.png …, index.html, and the table sheets that links numbers to objects."""
     import pyarrow as pa
 
-    from lenscore.figures.pictures import candidate_pictures
+    from lenscore.figures.pictures import candidate_pictures, vetting_pictures
     from lenscore.figures.sheets import draw_sheet, page
 
-    pictures = candidate_pictures(
-        inputs.one("candidates"), inputs.many("cutouts"), config.limit, config.size_px, sink.progress
-    )
+    kind, listed = inputs.either("candidates", "labels")
+    title, draw = {
+        "candidates": ("Lens candidates", candidate_pictures),
+        "labels": ("Listed lenses to vet", vetting_pictures),
+    }[kind]
+    pictures = draw(listed, inputs.many("cutouts"), config.limit, config.size_px, sink.progress)
     per_sheet = config.columns * config.rows
     sheet_of = [i // per_sheet + 1 for i in range(len(pictures))]
     for number in range(1, max(sheet_of, default=0) + 1):
         shown = pictures[(number - 1) * per_sheet : number * per_sheet]
         sink.write_bytes(f"sheet-{number:04d}.png", draw_sheet(shown, config.columns))
-    sink.write_bytes("index.html", page("Lens candidates", pictures).encode())
+    sink.write_bytes("index.html", page(title, pictures).encode())
     sink.write_table(
         "sheets",
         pa.table(

@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from jobs.finish import finish_task
 from jobs.runner import plan_task, run_task, run_units, working_folder
 from jobs.specs import find_job
-from jobs.tasks import Task
+from jobs.tasks import Task, find_finished
 from lenscore.artifacts import Artifact, Reference, Runtime, Store
 from lenscore.artifacts.lifecycle import resolve
 from lenscore.config import Config
@@ -92,15 +92,18 @@ def choose_runtime(
     return Runtime(workers, threads, memory_gib, device, dask_scheduler, scratch, rank, ranks)
 
 
-def run_phase(store: Store, task: Task, runtime: Runtime, phase: str, units: str | None) -> Artifact | None:
-    """Run a job, or one phase of a sharded one.
+def run_phase(
+    store: Store, task: Task, runtime: Runtime, phase: str, units: str | None, whole_up_to: int = 0
+) -> Artifact | None:
+    """Run a job, or one phase of a sharded one; nothing where the artifact is there.
 
     Args:
         store: where.
         task: what.
         runtime: where it runs.
         phase: all, plan, units or finish.
-        units: first:stop, for the units phase.
+        units: first:stop or index*count, for the units phase.
+        whole_up_to: the plan phase does everything where there are at most that many units.
 
     Returns:
         The artifact, where the phase completes it.
@@ -109,25 +112,34 @@ def run_phase(store: Store, task: Task, runtime: Runtime, phase: str, units: str
         return run_task(store, task, runtime)
     if not task.spec.sharded:
         raise InputError(f"job {task.spec.name} is not sharded and has no phase {phase!r}", "use --phase all")
+    finished = find_finished(store, task)
+    if finished is not None:
+        return finished
     if phase in ("plan", "units"):
         wanted = _unit_range(units)
         with working_folder(runtime) as placed:
-            plan_task(store, task, placed)
+            total = plan_task(store, task, placed)
             if phase == "units":
-                run_units(store, task, placed, wanted)
-        return None
+                run_units(store, task, placed, wanted and wanted(total))
+        return run_task(store, task, runtime) if phase == "plan" and total <= whole_up_to else None
     if phase == "finish":
         return finish_task(store, task)
     raise InputError(f"unknown phase {phase!r}", "use all, plan, units or finish")
 
 
-def _unit_range(text: str | None) -> range | None:
+def _unit_range(text: str | None) -> Callable[[int], range] | None:
+    """Units as they are written; what index*count says depends on how many there are."""
     if text is None:
         return None
     first, colon, stop = text.partition(":")
-    if not (colon and first.isdigit() and stop.isdigit() and int(first) < int(stop)):
-        raise InputError(f"units {text!r} is not of the form first:stop", "write 0:10 for the first ten")
-    return range(int(first), int(stop))
+    if colon and first.isdigit() and stop.isdigit() and int(first) < int(stop):
+        return lambda total: range(int(first), int(stop))
+    index, star, count = text.partition("*")
+    if star and index.isdigit() and count.isdigit() and int(count):
+        return lambda total: range(int(index) * int(count), min((int(index) + 1) * int(count), total))
+    raise InputError(
+        f"units {text!r} is not of the form first:stop or index*count", "write 0:10 or 0*10 for the first ten"
+    )
 
 
 def _has_gpu() -> bool:

@@ -82,8 +82,8 @@ def _entries(table: pa.Table, file: LensFile, sink: Sink) -> list[Entry]:
     from lenscore.survey.crossmatch import degrees
     from lenscore.survey.lens_lists import ListColumns, read_entries
 
-    names = find_position_columns(table.column_names, file.ra or None, file.dec or None)
-    ra, dec = (degrees(table[name], name, file.name) for name in names)
+    names = find_position_columns(table.column_names, file.ra or None, file.dec or None, file.path or file.name)
+    ra, dec = (degrees(table[name], name, file.path or file.name) for name in names)
     columns = ListColumns(
         name=file.name_column, grade=file.grade_column, reference=file.reference_column, z_lens=file.z_lens_column
     )

@@ -13,23 +13,48 @@ from lenscore.errors import StoreError
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
 STORE_SECONDS = 5.0
+PROGRESS = "progress"
+
+
+def progress_key(work: str, first_unit: int | None = None) -> str:
+    """Where a run of a job says how far it is; runs of single units each have a place of their own.
+
+    Args:
+        work: folder of the job's working state.
+        first_unit: that this run does; None for a run of all.
+    """
+    return f"{work}/{PROGRESS}.json" if first_unit is None else f"{work}/{PROGRESS}/{first_unit:06d}.json"
+
+
+def first_unit_of(key: str) -> int:
+    """The first unit of the run that has this place."""
+    return int(key.rpartition("/")[2].removesuffix(".json"))
 
 
 class Reporter:
     """Reports progress; nothing is said of work that takes less than two seconds.
 
     Args:
-        store: gets `<work>/progress.json`, which flows show.
+        store: gets a small object, which flows show; see progress_key.
         work: folder of the run's working state.
         name: of the job.
         total: rows of the whole job, where it is cut into units.
         unit_rows: rows of a unit.
+        first_unit: of a run of single units.
     """
 
-    def __init__(self, store: Store, work: str, name: str, total: int | None = None, unit_rows: int = 0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        work: str,
+        name: str,
+        total: int | None = None,
+        unit_rows: int = 0,
+        first_unit: int | None = None,
+    ) -> None:
         self._store, self._key, self._name, self._total, self._unit_rows = (
             store,
-            f"{work}/progress.json",
+            progress_key(work, first_unit),
             name,
             total,
             unit_rows,
@@ -83,10 +108,19 @@ class Reporter:
     def _save(self, done: int, total: int | None, metrics: dict[str, Any]) -> None:
         try:
             self._store.put(
-                self._key, canonical_json({"job": self._name, "done": done, "total": total, "metrics": metrics})
+                self._key,
+                canonical_json({"job": self._name, "done": done, "total": total, "metrics": metrics | _gpu_memory()}),
             )
         except (StoreError, ValueError):
             return  # progress is a courtesy: a store that stumbles here must not end the work
+
+
+def _gpu_memory() -> dict[str, float]:
+    """The most that this process had of its GPU, where it has one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    return {"gpu_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 3)}
 
 
 def _text(metrics: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from lenscore.figures.settings import FigureConfig
 if TYPE_CHECKING:
     from lenscore.artifacts import Checkpoints, Inputs, Runtime, Sink
 
-VERSION = 1
+VERSION = 2
 
 
 class PublishConfig(FigureConfig):

@@ -38,13 +38,14 @@ def run_task(store: Store, task: Task, runtime: Runtime) -> Artifact:
     """
     finished = find_finished(store, task)
     if finished is not None:
+        forget_work(store, task)  # a run that was killed after its last write has left it
         return finished
     try:
         with working_folder(runtime) as placed:
             if task.spec.sharded:
                 plan_task(store, task, placed)
                 run_units(store, task, placed)
-            else:
+            elif not store.exists(f"{task.work}/whole.json"):
                 _run_whole(store, task, placed)
             return finish_task(store, task) if runtime.rank == 0 else _wait_for(store, task)
     except NotFoundError:
@@ -98,7 +99,8 @@ def run_units(store: Store, task: Task, runtime: Runtime, units: Iterable[int] |
     done = done_units(store, task)
     inputs = _open_inputs(store, task)
     failed: dict[int, LensError] = {}
-    reporter = Reporter(store, task.work, task.spec.name, plan["rows"], task.spec.unit_rows or 1)
+    place = None if units is None or not wanted else wanted[0]
+    reporter = Reporter(store, task.work, task.spec.name, plan["rows"], task.spec.unit_rows or 1, place)
     for unit in wanted:
         if unit in done:
             continue
@@ -171,7 +173,7 @@ def _sink(store: Store, task: Task, runtime: Runtime, reporter: Reporter) -> Sin
 class _QuietSink(Sink):
     """The sink of all ranks but the first: nothing is written."""
 
-    def _put(self, path: str, data: bytes, rows: int = -1, first_wins: bool = False) -> None:
+    def _put(self, path: str, data: bytes | Path, rows: int = -1, first_wins: bool = False) -> None:
         return None
 
     def progress(self, done: int, total: int | None = None, **metrics: Any) -> None:

@@ -234,14 +234,22 @@ JOBS = (
         "inspect",
         "make numbered sheets of images for people",
         "InspectConfig",
-        (Input("candidates", ("candidates",)), Input("cutouts", ("cutouts",), "many")),
+        (
+            Input("candidates", ("candidates",), "optional"),
+            Input("labels", ("labels",), "optional"),
+            Input("cutouts", ("cutouts",), "many"),
+        ),
         "sheets",
     ),
     JobSpec(
         "grade",
         "merge people's grades, keeping every vote",
         "GradeConfig",
-        (Input("candidates", ("candidates",)), Input("grades", ("grades",), "any")),
+        (
+            Input("candidates", ("candidates",), "optional"),
+            Input("labels", ("labels",), "optional"),
+            Input("grades", ("grades",), "any"),
+        ),
         "grades",
         reads_source=True,
     ),
@@ -272,6 +280,18 @@ JOBS = (
             Input("cutouts_after", ("cutouts",), "many"),
         ),
         "comparison",
+    ),
+    JobSpec(
+        "drift",
+        "hold a release's embeddings, seeing, depth and dust against those of training",
+        "DriftConfig",
+        (
+            Input("cutouts", ("cutouts",)),
+            Input("embeddings", ("embeddings",)),
+            Input("training_cutouts", ("cutouts",)),
+            Input("training_embeddings", ("embeddings",)),
+        ),
+        "drift",
     ),
     JobSpec(
         "evaluate",

@@ -10,7 +10,7 @@ from jobs.specs import JobSpec, find_job
 from lenscore.artifacts import Artifact, Reference, Store
 from lenscore.artifacts.manifest import artifact_id, canonical_json, sha256
 from lenscore.config import Config
-from lenscore.errors import InputError, NotFoundError
+from lenscore.errors import DamagedError, InputError, NotFoundError
 
 
 @dataclass(frozen=True)
@@ -100,5 +100,8 @@ def done_units(store: Store, task: Task) -> set[int]:
 
 
 def load_record(store: Store, key: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.get(key))
+    try:
+        found: dict[str, Any] = json.loads(store.get(key))
+    except ValueError as error:
+        raise DamagedError(f"{store.url}/{key} cannot be read", "remove it and run again") from error
     return found

@@ -60,3 +60,6 @@ EXIT_CODES = {
     DamagedError.exit_code: "stored bytes fail their checksum",
     ConflictError.exit_code: "another process holds the name or the artifact",
 }
+
+FINAL_EXIT_CODES = (2, InputError.exit_code, NotFoundError.exit_code, DamagedError.exit_code)
+"""Those that come again however often the same is run."""

@@ -8,17 +8,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from flows.launchers.base import Progress, Request
-from lenscore.artifacts import Reference, Store
-from lenscore.errors import ConflictError, DamagedError, InputError, LensError, NotFoundError, StoreError
+from flows.launchers.base import Progress, Request, job_error
+from lenscore.artifacts import Reference
 
 POLL_SECONDS = 1.0
 STOP_SECONDS = 20.0
-ERRORS = {kind.exit_code: kind for kind in (InputError, NotFoundError, StoreError, DamagedError, ConflictError)}
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class LocalLauncher:
     threads: int = 2
     memory_gib: float = 4.0
     device: str = "auto"
+    _stopping: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def run(self, request: Request, log: Callable[[str], None], progress: Progress) -> Reference:
         """See Launcher.run."""
@@ -52,7 +51,7 @@ class LocalLauncher:
             )
             lines = _Lines(process.stderr, log)
             try:
-                _follow(process, Store.open(request.store), lines, progress)
+                _follow(process, lines, progress, self._stopping)
             except BaseException:
                 _stop(process)
                 raise
@@ -62,10 +61,14 @@ class LocalLauncher:
                 lines.join()
             output = process.stdout.read() if process.stdout else ""
         if process.returncode:
-            raise _failure(request.job, process.returncode, lines.last)
+            raise job_error(request.job, process.returncode, lines.last)
         kind, _, id = output.strip().splitlines()[-1].partition("/")
         progress(1.0, "done")
         return Reference(kind=kind, id=id)
+
+    def stop(self) -> None:
+        """See Launcher.stop."""
+        self._stopping.set()
 
     def _command(self, request: Request, config: Path) -> list[str]:
         inputs = [f"--input={name}={item}" for name, items in request.inputs.items() for item in items]
@@ -118,8 +121,10 @@ class _Lines:
         self._thread.join(STOP_SECONDS)
 
 
-def _follow(process: "subprocess.Popen[str]", store: Store, lines: _Lines, progress: Progress) -> None:
+def _follow(process: "subprocess.Popen[str]", lines: _Lines, progress: Progress, stopping: threading.Event) -> None:
     while True:
+        if stopping.is_set():
+            raise KeyboardInterrupt
         try:
             process.wait(POLL_SECONDS)
             return
@@ -148,13 +153,3 @@ def _stop(process: "subprocess.Popen[str]") -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-def _failure(job: str, code: int, last: str) -> LensError:
-    if code < 0:
-        name = signal.Signals(-code).name
-        hint = "give it more memory, or less work at once" if name == "SIGKILL" else "run the flow again"
-        return StoreError(f"job {job} was ended by {name}", f"{hint}; finished work is kept")
-    what, _, remedy = last.removeprefix("error: ").rpartition("; ")
-    kind = ERRORS.get(code, LensError)
-    return kind(f"job {job}: {what or last or f'exit code {code}'}", remedy or "run it alone with --debug to see why")

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from obstore.exceptions import BaseError
 from zarr.abc.store import ByteRequest
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import MemoryStore, ObjectStore
 
-from lenscore.artifacts.store import Store
+from lenscore.artifacts.store import Store, store_errors
 from lenscore.errors import DamagedError, InputError, LensError
 
 
@@ -123,12 +124,15 @@ def group_metadata() -> bytes:
 
 
 class _CompleteStore(ObjectStore[Any]):
-    """A store in which a missing chunk is damage, not zeros."""
+    """A store in which a missing or empty chunk is damage, not zeros."""
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         found = await super().get(key, prototype, byte_range)
-        if found is None and "/c/" in key:
-            raise DamagedError(f"{key} is missing", "run `lenscore artifacts verify`, then make the artifact again")
+        if not found and "/c/" in key:
+            raise DamagedError(
+                f"{key} is {'missing' if found is None else 'empty'}",
+                "run `lenscore artifacts verify`, then make the artifact again",
+            )
         return found
 
 
@@ -137,7 +141,8 @@ class StoredArray:
 
     def __init__(self, store: Store, key: str) -> None:
         self.key = key
-        with _damage(key):
+        self._url = store.url
+        with _damage(store.url, key):
             self.zarr: zarr.Array[Any] = zarr.open_array(
                 _CompleteStore(store.backend, read_only=True), path=key, mode="r", zarr_format=3
             )
@@ -175,23 +180,26 @@ class StoredArray:
         return int(self.zarr.shape[0])
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
-        with _damage(self.key):
+        with _damage(self._url, self.key):
             return np.asarray(self.zarr[selection])
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Rows in any order, repeats allowed."""
-        with _damage(self.key):
+        with _damage(self._url, self.key):
             return np.asarray(self.zarr.oindex[rows])
 
 
 @contextmanager
-def _damage(key: str) -> Iterator[None]:
-    """Turn a decoder's complaint into DamagedError."""
+def _damage(url: str, key: str) -> Iterator[None]:
+    """Turn a decoder's complaint into DamagedError, and that of a store that is away into StoreError."""
     try:
         yield
     except (IndexError, LensError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, BaseError | ConnectionError) and "range" not in str(error).lower():
+            with store_errors(url, key):
+                raise
         why = str(error).partition("\n")[0]
         raise DamagedError(
             f"{key} cannot be read ({type(error).__name__}: {why})",

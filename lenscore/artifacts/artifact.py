@@ -1,5 +1,7 @@
 """A complete artifact, opened for reading."""
 
+import contextlib
+import hashlib
 import io
 import json
 import tempfile
@@ -173,14 +175,32 @@ class Artifact:
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
         """A file as a real path, verified; a copy for the length of the block where the store is S3."""
-        data = self.read_bytes(path)
-        if self.store.is_local:
-            yield self.store.path(self.key(path))
-            return
-        with tempfile.TemporaryDirectory(prefix="lenscore-") as folder:
-            copy = Path(folder) / Path(path).name
-            copy.write_bytes(data)
-            yield copy
+        with contextlib.ExitStack() as stack:
+            copy = None
+            if not self.store.is_local:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lenscore-"))
+                copy = Path(folder) / Path(path).name
+            self.check(path, copy)
+            yield copy or self.store.path(self.key(path))
+
+    def check(self, path: str, copy: Path | None = None) -> None:
+        """Read a file piece by piece, compare it with its checksum, and keep a copy if a place for it is given.
+
+        Raises:
+            InputError: there is no such file.
+            DamagedError: it is missing, or fails its checksum; what was copied is of no use.
+        """
+        info, key, digest = self.file(path), self.key(path), hashlib.sha256()
+        with copy.open("wb") if copy else contextlib.nullcontext() as target:
+            try:
+                for piece in self.store.chunks(key):
+                    digest.update(piece)
+                    if target is not None:
+                        target.write(piece)
+            except NotFoundError as error:
+                raise DamagedError(f"{key} is missing", "restore it from a copy, or make it again") from error
+        if digest.hexdigest() != info.sha256:
+            raise DamagedError(f"{key} fails its checksum", "restore it from a copy, or make it again")
 
 
 def artifact_prefix(kind: str, id: str) -> str:

@@ -36,6 +36,20 @@ class Inputs:
         """The artifact of an input, or None."""
         return self.one(name) if self.many(name) else None
 
+    def either(self, *names: str) -> tuple[str, Artifact]:
+        """The one input that is given, of several that exclude each other.
+
+        Returns:
+            (name, artifact).
+
+        Raises:
+            InputError: none of them is given, or more than one.
+        """
+        given = [name for name in names if self.many(name)]
+        if len(given) != 1:
+            raise InputError(f"of the inputs {' and '.join(names)} {len(given)} are given", "hand over exactly one")
+        return given[0], self.one(given[0])
+
     @property
     def references(self) -> dict[str, tuple[Reference, ...]]:
         """What the manifest records."""

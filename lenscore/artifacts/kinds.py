@@ -56,6 +56,7 @@ KINDS = {
         Kind("grades", "people's votes, and the grades merged from them", ("votes", "grades")),
         Kind("catalogue_release", "a published catalogue with figures and provenance", ("catalogue",), ("README.md",)),
         Kind("comparison", "differences between two versions of the candidates", ("differences",), ("summary.json",)),
+        Kind("drift", "how far a release is from what the models were trained on", ("quantities",), ("drift.json",)),
         Kind("evaluation", "what was found, held against the truth of a simulated sky", (), ("evaluation.json",)),
     )
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lenscore.artifacts.artifact import Artifact, artifact_prefix
 from lenscore.artifacts.kinds import KINDS
-from lenscore.artifacts.manifest import Reference, sha256
+from lenscore.artifacts.manifest import Reference
 from lenscore.artifacts.names import all_names
 from lenscore.artifacts.store import Store
 from lenscore.errors import DamagedError, InputError, NotFoundError
@@ -61,7 +61,7 @@ def resolve(store: Store, text: str) -> Artifact:
 
 
 def verify(artifact: Artifact) -> Iterator[Fault]:
-    """Read every byte of an artifact and compare it with the manifest. Memory: one file a reader."""
+    """Read every byte of an artifact and compare it with the manifest. Memory: some pieces of 16 MiB a reader."""
     try:
         files = artifact.files
     except (DamagedError, NotFoundError) as error:
@@ -71,11 +71,11 @@ def verify(artifact: Artifact) -> Iterator[Fault]:
     def check(path: str) -> Fault | None:
         info = files[path]
         try:
-            data = artifact.store.get(artifact.key(path))
+            digest, size = artifact.store.sha256(artifact.key(path))
         except NotFoundError:
             return Fault(path, "missing")
-        if hashlib.sha256(data).hexdigest() != info.sha256:
-            return Fault(path, f"checksum differs ({len(data)} bytes, {info.size} expected)")
+        if digest != info.sha256:
+            return Fault(path, f"checksum differs ({size} bytes, {info.size} expected)")
         return None
 
     with ThreadPoolExecutor(READERS) as pool:
@@ -114,7 +114,8 @@ def unreachable(store: Store, grace_seconds: float = GRACE_SECONDS) -> list[Arti
 
 
 def remove(artifact: Artifact) -> int:
-    """Delete an artifact, the manifest first, so that a half removed one is not taken for whole.
+    """Delete an artifact, the manifest first, so that a half removed one is not taken for whole; and what is left of its
+    run, so that it can be made again.
 
     Returns:
         Bytes freed.
@@ -125,6 +126,8 @@ def remove(artifact: Artifact) -> int:
     for info in store.list(prefix):
         store.delete(info.key)
         freed += info.size
+    for info in store.list(f"work/{artifact.id}"):
+        store.delete(info.key)
     return freed
 
 
@@ -146,11 +149,16 @@ def copy_out(artifact: Artifact, folder: Path, paths: Sequence[str] | None = Non
     """
     for path in artifact.files if paths is None else paths:
         info, target = artifact.file(path), folder / path
-        if target.is_file() and target.stat().st_size == info.size and sha256(target.read_bytes()) == info.sha256:
+        if target.is_file() and target.stat().st_size == info.size and _file_sha256(target) == info.sha256:
             yield path, False
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
-        part.write_bytes(artifact.read_bytes(path))
+        artifact.check(path, part)
         part.rename(target)
         yield path, True
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

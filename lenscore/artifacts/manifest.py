@@ -44,6 +44,19 @@ class Manifest(BaseModel):
     seconds: float
     gpu_seconds: float = 0.0
     peak_memory_gib: float
+    checksum: str | None = None
+
+    def sealed(self) -> "Manifest":
+        """The same with its checksum, which covers all else that it says."""
+        return self.model_copy(update={"checksum": self._sha256()})
+
+    @property
+    def whole(self) -> bool:
+        """Whether it says what it said when it was sealed; one that was never sealed cannot tell."""
+        return self.checksum is None or self.checksum == self._sha256()
+
+    def _sha256(self) -> str:
+        return sha256(canonical_json(self.model_dump(mode="json", exclude={"checksum"})))
 
     @property
     def reference(self) -> Reference:
@@ -94,9 +107,12 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     """Read a manifest.
 
     Raises:
-        DamagedError: it is not one.
+        DamagedError: it is not one, or not as it was written.
     """
     try:
-        return Manifest.model_validate_json(data)
+        found = Manifest.model_validate_json(data)
     except ValueError as error:
         raise DamagedError(f"{where} is no valid manifest", "remove the artifact and run its job again") from error
+    if not found.whole:
+        raise DamagedError(f"{where} fails its checksum", "restore it from a copy, or make the artifact again")
+    return found

@@ -9,7 +9,7 @@ from lenscore.artifacts.artifact import Artifact
 from lenscore.artifacts.kinds import find_kind
 from lenscore.artifacts.manifest import Reference, canonical_json
 from lenscore.artifacts.store import Store
-from lenscore.errors import ConflictError, InputError, NotFoundError
+from lenscore.errors import ConflictError, DamagedError, InputError, NotFoundError
 
 VERSION = re.compile(r"^v?(\d{1,8})$")
 SUBJECT = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -68,13 +68,12 @@ def take_name(store: Store, subject: str, reference: Reference) -> Name:
 
 def list_names(store: Store, kind: str, subject: str) -> list[Name]:
     """All versions of a subject, oldest first."""
-    prefix = f"names/{find_kind(kind).name}/{_checked(subject)}"
+    prefix = f"names/{find_kind(kind).name}/{check_subject(subject)}"
     names = []
     for info in store.list(prefix):
         stem = info.key.rpartition("/")[2].removesuffix(".json")
         if VERSION.match(stem):
-            content = json.loads(store.get(info.key))
-            names.append(Name(kind, subject, int(stem[1:]), content["id"], content["created"]))
+            names.append(_read(store, info.key, kind, subject, int(stem[1:])))
     return sorted(names, key=lambda name: name.version)
 
 
@@ -123,11 +122,24 @@ def all_names(store: Store) -> list[Name]:
     ]
 
 
+def _read(store: Store, key: str, kind: str, subject: str, version: int) -> Name:
+    try:
+        content = json.loads(store.get(key))
+        return Name(kind, subject, version, content["id"], content["created"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"the name {store.url}/{key} cannot be read", "restore it from a copy") from error
+
+
 def _key(kind: str, subject: str, version: int) -> str:
-    return f"names/{kind}/{_checked(subject)}/v{version:04d}.json"
+    return f"names/{kind}/{check_subject(subject)}/v{version:04d}.json"
 
 
-def _checked(subject: str) -> str:
+def check_subject(subject: str) -> str:
+    """Refuse what is no name of a release, survey or model.
+
+    Raises:
+        InputError: it has other than lower-case letters, digits and dashes.
+    """
     if not SUBJECT.fullmatch(subject):
         raise InputError(f"{subject!r} is no name", "use lower-case letters, digits and dashes")
     return subject

@@ -1,5 +1,6 @@
 """What a job writes its artifact through: create-only, hashed, recorded."""
 
+import hashlib
 import io
 import json
 import tempfile
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from lenscore.artifacts.arrays import ArraySpec, array_metadata, encode_shard, group_metadata, shard_key
 from lenscore.artifacts.artifact import FileInfo, artifact_prefix
-from lenscore.artifacts.manifest import canonical_json, sha256
+from lenscore.artifacts.manifest import canonical_json
 from lenscore.artifacts.store import Store
 from lenscore.artifacts.tables import PartInfo, Table, TableWriter, footer_sha256
 from lenscore.errors import InputError, StoreError
@@ -60,7 +61,8 @@ class Sink:
         self.planned = dict(planned or {})
         self.numbers: dict[str, Any] = {}
         self._scratch, self._progress = scratch, progress
-        self._rejected: list[pa.Table] = []
+        self._rejected: TableWriter | None = None
+        self._rejected_rows = 0
 
     def table(self, name: str, schema: pa.Schema) -> TableWriter:
         """Open a table for appending; use it as a context manager."""
@@ -71,7 +73,7 @@ class Sink:
                 raise InputError(f"a unit wrote more than one part of table {name!r}", "write fewer rows a unit")
             # the plan's parts come first; a unit's part must not take the name of one of them
             part = f"unit-{self.unit:06d}" if self.unit is not None else f"{number:06d}"
-            self._put(f"{name}/part-{part}.parquet", path.read_bytes(), rows)
+            self._put(f"{name}/part-{part}.parquet", path, rows)
 
         return TableWriter(folder, schema, store_part)
 
@@ -137,12 +139,16 @@ class Sink:
         with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
             local = Path(folder) / Path(path).name
             yield local
-            self._put(path, local.read_bytes())
+            self._put(path, local)
 
     def reject(self, rows: pa.Table) -> None:
         """List rows that were set aside; columns as in `lenscore.survey.schema.REJECTED`."""
-        if rows.num_rows:
-            self._rejected.append(rows)
+        if not rows.num_rows:
+            return
+        if self._rejected is None:
+            self._rejected = self.table("rejected", rows.schema)
+        self._rejected.write(rows)
+        self._rejected_rows += rows.num_rows
 
     def metrics(self, **values: Any) -> None:
         """Numbers for the manifest."""
@@ -156,27 +162,31 @@ class Sink:
 
     def close(self) -> None:
         """Store what was gathered."""
-        if self._rejected:
-            self.write_table("rejected", pa.concat_tables(self._rejected).combine_chunks())
-            self.metrics(rejected=sum(table.num_rows for table in self._rejected))
-            self._rejected = []
+        if self._rejected is not None:
+            self._rejected.close()
+            self.metrics(rejected=self._rejected_rows)
+            self._rejected = None
 
     def record(self) -> dict[str, Any]:
         """What was written, as JSON types."""
         return {"files": [asdict(info) for info in self.files.values()], "metrics": self.numbers}
 
-    def _put(self, path: str, data: bytes, rows: int = -1, first_wins: bool = False) -> None:
-        key, digest = path, sha256(data)
-        if not self.store.put(f"{self.prefix}/{key}", data, create_only=True):
-            there = self.store.get(f"{self.prefix}/{key}")
+    def _put(self, path: str, data: bytes | Path, rows: int = -1, first_wins: bool = False) -> None:
+        key = path
+        digest, size, footer = _describe(data, path.endswith(".parquet"))
+        if not self._create(key, data):
+            there, there_size = self.store.sha256(f"{self.prefix}/{key}")
             if first_wins:
-                data, digest = there, sha256(there)
-            elif sha256(there) != digest:
+                digest, size = there, there_size
+            elif there != digest:
                 key = f"again/{digest[:16]}/{path}"
-                self.store.put(f"{self.prefix}/{key}", data, create_only=True)
-        self._check_stored(key, len(data))
-        footer = footer_sha256(io.BytesIO(data)) if path.endswith(".parquet") else ""
-        self.files[path] = FileInfo(path, key, len(data), digest, rows, footer)
+                self._create(key, data)
+        self._check_stored(key, size)
+        self.files[path] = FileInfo(path, key, size, digest, rows, footer)
+
+    def _create(self, key: str, data: bytes | Path) -> bool:
+        whole = f"{self.prefix}/{key}"
+        return self.store.put_file(whole, data) if isinstance(data, Path) else self.store.put(whole, data, True)
 
     def _check_stored(self, key: str, size: int) -> None:
         info = self.store.head(f"{self.prefix}/{key}")
@@ -184,3 +194,10 @@ class Sink:
             raise StoreError(
                 f"{self.prefix}/{key} was stored with {info.size if info else 0} of {size} bytes", "run again"
             )
+
+
+def _describe(data: bytes | Path, parquet: bool) -> tuple[str, int, str]:
+    """SHA-256, size, and SHA-256 of the footer where there is one; a file is not held in memory."""
+    with data.open("rb") if isinstance(data, Path) else io.BytesIO(data) as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        return digest, handle.seek(0, 2), footer_sha256(handle) if parquet else ""

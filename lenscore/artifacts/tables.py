@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lenscore.artifacts.store import Store
-from lenscore.errors import DamagedError, InputError
+from lenscore.artifacts.store import Store, store_errors
+from lenscore.errors import DamagedError, InputError, NotFoundError
 
 PART_ROWS = 1_000_000
 GROUP_ROWS = 65_536
@@ -101,7 +102,7 @@ class Table:
                 raise _damaged(part.key, str(error)) from error
 
     def _open(self, part: PartInfo) -> "_OpenPart":
-        return _OpenPart(self._filesystem, f"{self._root}/{part.key}", part)
+        return _OpenPart(self.store.url, self._filesystem, f"{self._root}/{part.key}", part)
 
     def _selected_schema(self, columns: Sequence[str] | None) -> pa.Schema:
         schema = self.schema
@@ -114,13 +115,13 @@ class Table:
 
 
 class _OpenPart:
-    def __init__(self, filesystem: Any, path: str, part: PartInfo) -> None:
-        self.filesystem, self.path, self.part = filesystem, path, part
+    def __init__(self, url: str, filesystem: Any, path: str, part: PartInfo) -> None:
+        self.url, self.filesystem, self.path, self.part = url, filesystem, path, part
 
     def __enter__(self) -> pq.ParquetFile:
         try:
-            self.handle = self.filesystem.open(self.path, "rb", block_size=1 << 22)
-        except FileNotFoundError as error:
+            self.handle = _Handle(self.url, self.part.key, self.filesystem, self.path)
+        except NotFoundError as error:
             raise _damaged(self.part.key, "it is missing") from error
         try:
             if footer_sha256(self.handle) != self.part.footer_sha256:
@@ -135,6 +136,47 @@ class _OpenPart:
     def __exit__(self, *_: object) -> None:
         self.file.close()
         self.handle.close()
+
+
+class _Handle:
+    """An open file of a store. A store that is away is a StoreError here, before pyarrow takes it for bad bytes."""
+
+    def __init__(self, url: str, key: str, filesystem: Any, path: str) -> None:
+        self._url, self._key = url, key
+        with self._reading():
+            self._file = filesystem.open(path, "rb", block_size=1 << 22)
+
+    @property
+    def closed(self) -> bool:
+        """As of any file."""
+        return bool(self._file.closed)
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file."""
+        with self._reading():
+            return bytes(self._file.read(size))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any file."""
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """As of any file."""
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        """As of any file."""
+        self._file.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with store_errors(self._url, self._key):
+            try:
+                yield
+            except OSError:
+                raise
+            except Exception as error:  # of the S3 client, whose errors are of no common kind
+                raise ConnectionError(str(error)) from error
 
 
 def footer_sha256(handle: Any) -> str:

@@ -51,6 +51,8 @@ def read_votes(path: Path) -> tuple[pa.Table, list[tuple[str, str]]]:
     for name in ("ls_id", "grade"):
         if name not in table.column_names:
             raise InputError(f"{path} has no column {name!r}", f"it has {', '.join(table.column_names)}; name one so")
+    if table.num_rows == 0:
+        raise InputError(f"{path} holds no votes (0 rows)", "give a table with at least one")
     good, refused = [], []
     for row in table.to_pylist():
         reason = _why_not(row)

@@ -52,12 +52,13 @@ def provenance(inputs: Inputs, counts: pa.Table, figures: Sequence[str]) -> str:
         }
     )
     artifacts = [
-        (name, item.kind, item.id, item.manifest.job, item.manifest.software, item.manifest.created)
+        (name, item.kind, item.id, item.manifest.job, item.manifest.software)
         for name, references in inputs.references.items()
         for item in (inputs.many(name) if references else ())
     ]
+    # No times: they are in the manifests, and the same inputs must give the same bytes wherever they were made.
     made_from = pa.table(
-        dict(zip(("input", "kind", "id", "job", "software", "created"), zip(*artifacts, strict=True), strict=True))
+        dict(zip(("input", "kind", "id", "job", "software"), zip(*artifacts, strict=True), strict=True))
     )
     shown = "\n".join(f"![{path}]({path})" for path in figures)
     return (

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lenscore.cli import artifacts, candidates, config, doctor, files, job, run
+from lenscore.cli import artifacts, candidates, config, deploy, doctor, files, job, release, run
 
 app = typer.Typer(
     name="lenscore",
@@ -51,5 +51,7 @@ app.command("query")(files.query)
 app.add_typer(files.catalogue_app, name="catalogue")
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(candidates.app, name="candidates")
+app.add_typer(release.app, name="release")
+app.command("deploy")(deploy.deploy)
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)

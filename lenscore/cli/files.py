@@ -15,6 +15,8 @@ from lenscore.cli.output import (
     print_rows,
 )
 
+MOST_NOTES = 20
+
 catalogue_app = typer.Typer(no_args_is_help=True, help="Summaries of any catalogue.")
 
 
@@ -160,16 +162,21 @@ def summary(
 
     Example: lenscore catalogue summary candidates.csv --out figures
     """
-    from lenscore.candidates.summary import table_one
+    from lenscore.candidates.summary import check_catalogue, table_one
     from lenscore.figures.summary import summary_figures
     from lenscore.survey.tables import read_table
 
     table = read_table(catalogue)
+    drawable, notes = check_catalogue(table, catalogue)
+    for note in notes[:MOST_NOTES]:
+        typer.echo(note, err=True)
+    if len(notes) > MOST_NOTES:
+        typer.echo(f"and {len(notes) - MOST_NOTES} more", err=True)
     counts = table_one(table, mag_split)
     print_rows(counts.column_names, (row.values() for row in counts.to_pylist()), as_json)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        for name, data in summary_figures(table):
+        for name, data in summary_figures(drawable):
             (out / name).write_bytes(data)
             if not as_json:
                 typer.echo(str(out / name))

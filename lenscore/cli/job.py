@@ -7,6 +7,7 @@ import typer
 
 from lenscore.cli.output import (
     DEFAULT_STORE,
+    ClusterOption,
     JsonOption,
     StoreOption,
     default_scratch,
@@ -30,6 +31,27 @@ def list_jobs(as_json: JsonOption = False) -> None:
     print_rows(("job", "inputs", "makes", "does"), rows, as_json)
 
 
+@app.command("status")
+def job_status(
+    name: Annotated[
+        str | None, typer.Argument(help="Only this job, or Kubernetes Jobs whose name begins so; all by default.")
+    ] = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the Jobs on a Kubernetes cluster: what each waits for, or why it failed, with the remedy.
+
+    Example: lenscore job status embed
+    """
+    from dataclasses import astuple, fields
+
+    from flows.launchers.cluster import ClusterSettings
+    from flows.launchers.status import JobStatus, job_statuses
+
+    rows = (astuple(item) for item in job_statuses(ClusterSettings.read(cluster), name))
+    print_rows([item.name for item in fields(JobStatus)], rows, as_json)
+
+
 @app.command("run")
 def run_job(
     name: Annotated[str, typer.Argument(help="Name of the job; see `lenscore job list`.")],
@@ -39,7 +61,13 @@ def run_job(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     phase: Annotated[str, typer.Option(help="all, plan, units or finish; the last three for sharded jobs.")] = "all",
-    units: Annotated[str | None, typer.Option(help="Units of a sharded job, as first:stop.")] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(help="Units of a sharded job, as first:stop, or index*count: the index-th count of them."),
+    ] = None,
+    whole_up_to: Annotated[
+        int, typer.Option(help="With --phase plan: do the whole job where it has at most so many units.")
+    ] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that the job may start.")] = 2,
     threads: Annotated[int, typer.Option(min=1, help="Threads of its own process.")] = 2,
     memory_gib: Annotated[float, typer.Option(min=0.5, help="Memory that it may fill, in GiB.")] = 4.0,
@@ -59,7 +87,7 @@ def run_job(
     opened = open_store(store)
     task = make_task(name, read_config(name, config), read_inputs(opened, inputs or []))
     runtime = choose_runtime(device, workers, threads, memory_gib, dask_scheduler, default_scratch())
-    artifact = run_phase(opened, task, runtime, phase, units)
+    artifact = run_phase(opened, task, runtime, phase, units, whole_up_to)
     if as_json:
         print_json(artifact.manifest.model_dump(mode="json") if artifact else {"id": task.id, "phase": phase})
     else:

@@ -19,6 +19,10 @@ StoreOption = Annotated[
         "--store", envvar="LENSCORE_STORE", help="Where artifacts lie: a folder, file:///… or s3://bucket/prefix."
     ),
 ]
+ClusterOption = Annotated[
+    Path | None,
+    typer.Option("--cluster", envvar="LENSCORE_CLUSTER", help="TOML file of the cluster's settings."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 

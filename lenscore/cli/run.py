@@ -1,15 +1,21 @@
 """lenscore run and lenscore demo: whole flows."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lenscore.cli.output import DEFAULT_STORE, JsonOption, StoreOption, print_json
+from lenscore.cli.output import DEFAULT_STORE, ClusterOption, JsonOption, StoreOption, print_json
+
+if TYPE_CHECKING:
+    from flows.launchers import Launcher
 
 app = typer.Typer(no_args_is_help=True, help="Run a whole flow, here or on a cluster.")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The run's TOML file; see configs/.")]
+LauncherOption = Annotated[
+    Literal["local", "kubernetes"], typer.Option("--launcher", help="Jobs as processes here, or as Kubernetes Jobs.")
+]
 ParallelOption = Annotated[int, typer.Option(min=1, help="Jobs at once.")]
 WorkersOption = Annotated[int, typer.Option(min=1, help="Processes that a job may start.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of a job.")]
@@ -24,6 +30,8 @@ def discover(
     workers: WorkersOption = 2,
     threads: ThreadsOption = 2,
     memory_gib: MemoryOption = 4.0,
+    launcher: LauncherOption = "local",
+    cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """From survey files to a published, versioned catalogue of candidates. Finished jobs are not run again.
@@ -34,9 +42,9 @@ def discover(
 
     with embedded_server():
         from flows.discover import discover as run
-        from flows.launchers import LocalLauncher
 
-        made = run(config, _address(store), LocalLauncher(workers, threads, memory_gib), parallel)
+        chosen = _launcher(launcher, cluster, workers, threads, memory_gib)
+        made = run(config, _address(store), chosen, parallel)
     _print_made(made, as_json)
 
 
@@ -49,6 +57,8 @@ def rescore(
     workers: WorkersOption = 2,
     threads: ThreadsOption = 2,
     memory_gib: MemoryOption = 4.0,
+    launcher: LauncherOption = "local",
+    cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """A new release through the current models, and what changed since the last candidates.
@@ -58,10 +68,10 @@ def rescore(
     from lenscore.cli.prefect import embedded_server
 
     with embedded_server():
-        from flows.launchers import LocalLauncher
         from flows.rescore import rescore as run
 
-        made = run(config, release, _address(store), LocalLauncher(workers, threads, memory_gib), parallel)
+        chosen = _launcher(launcher, cluster, workers, threads, memory_gib)
+        made = run(config, release, _address(store), chosen, parallel)
     _print_made(made, as_json)
 
 
@@ -104,6 +114,17 @@ def demo(
         from flows.demo import run_demo
 
         run_demo(out, config)
+
+
+def _launcher(name: str, cluster: Path | None, workers: int, threads: int, memory_gib: float) -> "Launcher":
+    if name == "local":
+        from flows.launchers import LocalLauncher
+
+        return LocalLauncher(workers, threads, memory_gib)
+    from flows.launchers.cluster import ClusterSettings
+    from flows.launchers.kubernetes import KubernetesLauncher
+
+    return KubernetesLauncher(ClusterSettings.read(cluster))
 
 
 def _address(store: str) -> str:

@@ -1,6 +1,7 @@
 """Pictures of candidates, from whichever release each one is in."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +45,42 @@ def candidate_pictures(
     return [Picture(rank, ls_id, caption, shown) for rank, ls_id, caption, shown in numbers]
 
 
+def vetting_pictures(
+    labels: Artifact,
+    cutouts: Sequence[Artifact],
+    limit: int,
+    size_px: int,
+    done: Callable[[int, int], None] | None = None,
+) -> list[Picture]:
+    """Pictures of listed lenses on which nobody has voted, in the order of the vetting table.
+
+    Args:
+        labels: made from the one release that is shown.
+        cutouts: of that release.
+        limit: how many.
+        size_px: side in pixels.
+        done: called with (done, total).
+
+    Returns:
+        Pictures numbered by their place in the vetting table, from 1.
+
+    Raises:
+        InputError: the cutouts are others than those that the labels belong to.
+    """
+    if [item.reference for item in cutouts] != list(labels.manifest.inputs.get("cutouts", ())):
+        raise InputError(
+            f"labels {labels.id[:12]} do not belong to these cutouts", "hand over the cutouts that they were made for"
+        )
+    table = labels.table("vetting").read(stop=limit)
+    name = Cutouts.open(cutouts[0]).release.name
+    placed = table.append_column("release_name", pa.array([name] * table.num_rows, pa.string()))
+    pixels = pictures_of(placed, cutouts, size_px, done)
+    return [
+        Picture(number, row["ls_id"], _vetting_caption(row), shown)
+        for number, (row, shown) in enumerate(zip(table.to_pylist(), pixels, strict=True), start=1)
+    ]
+
+
 def pictures_of(
     table: pa.Table, cutouts: Sequence[Artifact], size_px: int, done: Callable[[int, int], None] | None = None
 ) -> NDArray[np.uint8]:
@@ -82,3 +119,9 @@ def _caption(row: dict[str, object]) -> str:
         if name.startswith("rank_") and row[name] is not None
     ]
     return " · ".join(parts)
+
+
+def _vetting_caption(row: dict[str, Any]) -> str:
+    return " · ".join(
+        [f"{row['ra']:.5f} {row['dec']:+.5f}", *row["names"], *(f"listed {grade}" for grade in row["grades"])]
+    )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenscore.cutouts import Batch, Cutouts
 from lenscore.errors import InputError
-from lenscore.models.encoder import Encoder, check_images, embed_views
+from lenscore.models.encoder import Encoder, arithmetic, check_images, embed_views
 
 MAX_FLOAT16 = 65504.0
 
@@ -50,14 +50,16 @@ def embed_rows(
     # Vectors stay on the device until all are made: nothing waits for a GPU before.
     vectors = torch.zeros(len(rows), encoder.dimension, dtype=torch.float16, device=device)
     valid = np.zeros(len(rows), bool)
-    for found in cutouts.stream(rows.start, rows.stop, batch, encoder.input_px, threads, raw=device.type == "cuda"):
-        place = slice(found.start - rows.start, found.stop - rows.start)
-        images = _images(found, device)
-        with torch.inference_mode():
+    stream = cutouts.stream(rows.start, rows.stop, batch, encoder.input_px, threads, raw=device.type == "cuda")
+    # Around all batches, so that weights are rounded once and not for each of them.
+    with torch.inference_mode(), arithmetic(device, encoder.precision):
+        for found in stream:
+            place = slice(found.start - rows.start, found.stop - rows.start)
+            images = _images(found, device)
             vectors[place] = embed_views(encoder, images) if average_views else encoder.embed(images)
-        valid[place] = found.valid_b
-        if done:
-            done(place.stop)
+            valid[place] = found.valid_b
+            if done:
+                done(place.stop)
     return _checked(vectors, valid, rows.start), valid
 
 

@@ -25,6 +25,7 @@ class Encoder(Protocol):
     dimension: int
     input_px: int
     bands: tuple[str, ...]
+    precision: Precision
 
     def prepare(self, images_bchw: torch.Tensor) -> torch.Tensor:
         """Central field of (B, C, S, S) nanomaggies, transformed: what `vectors` takes, and what may be turned."""
@@ -99,6 +100,8 @@ class PcaEncoder:
         mean: (P,) with P = C x input_px x input_px.
         components: (dimension, P).
     """
+
+    precision: Precision = "float32"
 
     def __init__(
         self, config: EncoderConfig, bands: tuple[str, ...], mean: torch.Tensor, components: torch.Tensor

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ BLUR_MARGIN_PX = 8
 GIB = 2**30
 
 Places = NDArray[np.int64]
+Made = TypeVar("Made")
 
 
 def field_px(config: AugmentConfig, out_px: int) -> int:
@@ -40,6 +42,23 @@ def field_px(config: AugmentConfig, out_px: int) -> int:
     """
     half = (out_px / 2 + BLUR_MARGIN_PX) * (math.sqrt(2) if config.rotate else 1)
     return 2 * math.ceil(half / (config.scale_low if config.rescale else 1) + (config.shift_px if config.shift else 0))
+
+
+def one_ahead(made: Iterator[Made]) -> Iterator[Made]:
+    """The same things in the same order, each made in a thread, of one core, while the one before is used."""
+    nothing, threads = object(), torch.get_num_threads()
+    with ThreadPoolExecutor(1, "one-ahead") as pool:
+        pool.submit(_use_one_core).result()
+        torch.set_num_threads(threads)  # for threads that begin later, which take the number that was set last
+        coming = pool.submit(next, made, nothing)
+        while (found := coming.result()) is not nothing:
+            coming = pool.submit(next, made, nothing)
+            yield cast(Made, found)
+
+
+def _use_one_core() -> None:
+    torch.get_num_threads()  # a thread that never asked forgets, at its first work, what it was told
+    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from lenscore.augment import Augmenter
 from lenscore.errors import InputError
 from lenscore.models.config import EncoderConfig
 from lenscore.models.encoder import NetworkEncoder, arithmetic
-from lenscore.models.feed import Feed, FeedBatch
+from lenscore.models.feed import Feed, FeedBatch, one_ahead
 from lenscore.models.moco import QueryNetwork, Queue, contrast, follow, key_network, spread
 from lenscore.models.norm import set_groups
 from lenscore.models.ranks import agreed, average, gather, several
@@ -50,6 +50,13 @@ class Progress:
     epoch_step: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
     epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Views(NamedTuple):
+    """Two views of each object of a rank's share of a batch, as the network takes them: (B, C, input_px, input_px)."""
+
+    query_bchw: torch.Tensor
+    key_bchw: torch.Tensor
 
 
 class Pretraining:
@@ -123,25 +130,24 @@ class Pretraining:
         Raises:
             InputError: the representation has collapsed, and the settings say to stop then.
         """
-        for batch in self.batches():
-            self.step(batch)
+        for views in self.batches():
+            self.step(views)
             if self.progress.step % self.steps_per_epoch == 0 or self.progress.step == self.total_steps:
                 self._end_epoch()
                 epoch_done()
             step_done()
 
-    def step(self, batch: FeedBatch) -> None:
+    def step(self, views: Views) -> None:
         """One step.
 
         Args:
-            batch: this rank's share of the global batch.
+            views: of this rank's share of the global batch.
         """
         self.query.train()
         self.key.train()
-        query_views, key_views = self._views(batch, QUERY), self._views(batch, KEY)
-        keys = self._keys(key_views)
+        keys = self._keys(views.key_bchw)
         with arithmetic(self.device, self.moco.precision):
-            queries = self.trained(query_views)
+            queries = self.trained(views.query_bchw)
         mine = slice(self.rank * len(queries), (self.rank + 1) * len(queries))
         loss, right = contrast(queries, keys[mine], self.queue.keys_kp, self.moco.temperature)
         self.optimiser.param_groups[0]["lr"] = learning_rate(self.moco, self.progress.step, self.total_steps)
@@ -181,15 +187,25 @@ class Pretraining:
                 buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{number}"])
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer
 
-    def batches(self) -> Iterator[FeedBatch]:
-        """This rank's shares of the batches from the present step on; the short rest of an epoch is left out."""
+    def batches(self) -> Iterator[Views]:
+        """This rank's shares of the batches from the present step on; the short rest of an epoch is left out.
+
+        On a CPU the next views are made while these are learnt from, in a thread of its own: a GPU does not wait anyhow.
+        """
+        made = (self._two_views(step, batch) for step, batch in self._shares())
+        return one_ahead(made) if self.device.type == "cpu" else made
+
+    def _shares(self) -> Iterator[tuple[int, FeedBatch]]:
         groups, per_group = self.moco.groups, self.moco.batch // self.moco.groups
         mine = slice(self.rank * groups // self.ranks, (self.rank + 1) * groups // self.ranks)
-        while self.progress.step < self.total_steps:
-            epoch, done = divmod(self.progress.step, self.steps_per_epoch)
+        step = self.progress.step
+        while step < self.total_steps:
+            epoch, done = divmod(step, self.steps_per_epoch)
             stop = min(self.steps_per_epoch, self.total_steps - epoch * self.steps_per_epoch)
             lanes = self.feed.order(epoch, self.seed, groups)[mine, done * per_group : stop * per_group]
-            yield from self.feed.batches(list(lanes), per_group, pinned=self.device.type == "cuda")
+            for batch in self.feed.batches(list(lanes), per_group, pinned=self.device.type == "cuda"):
+                yield step, batch
+                step += 1
 
     @torch.no_grad()
     def _keys(self, views_bchw: torch.Tensor) -> torch.Tensor:
@@ -205,14 +221,17 @@ class Pretraining:
             keys = gather(self.key(gather(views_bchw)[mine].contiguous(memory_format=torch.channels_last)))
         return keys[shuffled.argsort().to(self.device)]
 
-    def _views(self, batch: FeedBatch, view: int) -> torch.Tensor:
+    def _two_views(self, step: int, batch: FeedBatch) -> Views:
+        return Views(self._views(step, batch, QUERY), self._views(step, batch, KEY))
+
+    def _views(self, step: int, batch: FeedBatch, view: int) -> torch.Tensor:
         """Views of this rank's groups, transformed as the network takes them."""
         size = self.moco.batch // self.moco.groups
         first = self.rank * self.moco.groups // self.ranks
         parts = []
         for start in range(0, len(batch.step_bc), size):
             rows = slice(start, start + size)
-            generator = _generator(self.seed, self.progress.step, view, first + start // size)
+            generator = _generator(self.seed, step, view, first + start // size)
             parts.append(self.augmenter(batch.images(rows, self.device), batch.properties.take(rows), generator))
         return self.encoder.prepare(torch.cat(parts) if len(parts) > 1 else parts[0])
 

@@ -68,6 +68,9 @@ def read_cutout(path: Path, bands: Sequence[str], pixel_scale_arcsec: float | No
         raise InputError(f"{path} holds no image", f"give a cube of {len(bands)} bands")
     header = planes[0][0]
     images = _cube(path, planes[0][1], header, bands) if planes[0][1].ndim == 3 else _by_band(path, planes, bands)
+    for band, image in zip(bands, images, strict=True):
+        if not image.any():
+            raise InputError(f"band {band} of {path} is missing (every pixel is 0)", "give a cutout with all bands")
     matrix, ra, dec = _geometry(path, header, images.shape[-2:], pixel_scale_arcsec)
     return ExternalImage(images.astype(np.float32), matrix, ra, dec)
 

@@ -19,7 +19,7 @@ EMPTY = np.iinfo(np.int64).max
 # Queries of a block; candidates multiplied at a time, until there is a floor; and candidates picked from at a time (so
 # many fit the buffer), which is also how many are multiplied at a time once there is a floor. Chosen by measurement; see
 # benchmarks/bench_neighbours.py for how this stands against faiss.
-QUERIES = 1024
+QUERIES = 512
 TILE = 16384
 PICK = 2048
 LOWEST = np.finfo(np.float32).min

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from lenscore.errors import InputError
 
@@ -57,13 +58,16 @@ def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     return next((known[name] for name in wanted if name in known), None)
 
 
-def find_position_columns(names: Sequence[str], ra: str | None = None, dec: str | None = None) -> tuple[str, str]:
+def find_position_columns(
+    names: Sequence[str], ra: str | None = None, dec: str | None = None, where: str | Path = ""
+) -> tuple[str, str]:
     """Find the columns of right ascension and declination.
 
     Args:
         names: columns that there are.
         ra: name given by a person; found if None.
         dec: likewise.
+        where: the table's place, for the message.
 
     Returns:
         (ra, dec) as written in the table.
@@ -71,7 +75,11 @@ def find_position_columns(names: Sequence[str], ra: str | None = None, dec: str 
     Raises:
         InputError: one is not there; says what is.
     """
-    return _position(names, ra, RA_NAMES, "right ascension"), _position(names, dec, DEC_NAMES, "declination")
+    place = f" in {where}" if where else ""
+    return (
+        _position(names, ra, RA_NAMES, "right ascension", place),
+        _position(names, dec, DEC_NAMES, "declination", place),
+    )
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
@@ -91,19 +99,20 @@ def check_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> No
         raise InputError(f"{where} has no column {listed(missing)}; found {listed(names)}", "rename or add the column")
 
 
-def _position(names: Sequence[str], given: str | None, usual: Sequence[str], what: str) -> str:
+def _position(names: Sequence[str], given: str | None, usual: Sequence[str], what: str, place: str) -> str:
     if given:
-        return _given(names, given)
+        return _given(names, given, place)
     found = find_column(names, usual)
     if found is None:
-        raise InputError(f"no column of {what} among {listed(names)}", "name it, or rename it to ra and dec (degrees)")
+        found_names = f"among {listed(names)}{place}"
+        raise InputError(f"no column of {what} {found_names}", "name it, or rename it to ra and dec (degrees)")
     return found
 
 
-def _given(names: Sequence[str], name: str) -> str:
+def _given(names: Sequence[str], name: str, place: str) -> str:
     if name in names:
         return name
     found = find_column(names, (name.lower(),))
     if found is None:
-        raise InputError(f"no column {name!r}; found {listed(names)}", "give the name of a column that is there")
+        raise InputError(f"no column {name!r}{place}; found {listed(names)}", "give the name of a column that is there")
     return found

@@ -153,7 +153,7 @@ def _read_lenses(
     table = read_table(path)
     if table.num_rows == 0:
         raise InputError(f"table {path} holds no lenses (0 rows)", "give a table with at least one")
-    names = find_position_columns(table.column_names, ra, dec)
+    names = find_position_columns(table.column_names, ra, dec, path)
     ra_n, dec_n = (degrees(table[name], name, path) for name in names)
     good = good_positions(ra_n, dec_n)
     rows, bad = np.flatnonzero(good), np.flatnonzero(~good)
@@ -167,7 +167,7 @@ def _match_objects(
 ) -> tuple[pa.Table, pa.ChunkedArray, pa.Table, int]:
     found, bad, ids, row = [], [], [], 0
     columns = next(table_batches(path)).column_names
-    names, identity = find_position_columns(columns, ra, dec), find_column(columns, ID_NAMES)
+    names, identity = find_position_columns(columns, ra, dec, path), find_column(columns, ID_NAMES)
     for table in table_batches(path, columns=list(dict.fromkeys([*names, identity] if identity else names))):
         positions = [degrees(table[name], name, path) for name in names]
         batch = pa.RecordBatch.from_arrays([pa.array(angle) for angle in positions], names=["ra", "dec"])

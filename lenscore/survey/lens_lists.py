@@ -84,10 +84,10 @@ def read_entries(
     Raises:
         InputError: a named column is missing.
     """
-    names = _texts(table, columns.name, NAME_NAMES)
-    grades = _texts(table, columns.grade, GRADE_NAMES)
-    references = _texts(table, columns.reference, REFERENCE_NAMES)
-    redshifts = _texts(table, columns.z_lens, Z_NAMES)
+    names = _texts(table, source, columns.name, NAME_NAMES)
+    grades = _texts(table, source, columns.grade, GRADE_NAMES)
+    references = _texts(table, source, columns.reference, REFERENCE_NAMES)
+    redshifts = _texts(table, source, columns.z_lens, Z_NAMES)
     good = good_positions(ra_n, dec_n)
     entries = [
         Entry(
@@ -178,10 +178,12 @@ def _sort_key(entry: Entry) -> tuple[object, ...]:
     return (entry.ra, entry.dec, entry.names, entry.grades, entry.references, entry.z_lens, entry.source)
 
 
-def _texts(table: pa.Table, given: str, usual: Sequence[str]) -> list[tuple[str, ...]]:
+def _texts(table: pa.Table, source: str, given: str, usual: Sequence[str]) -> list[tuple[str, ...]]:
     name = find_column(table.column_names, (given.lower(),) if given else usual)
     if name is None and given:
-        raise InputError(f"no column {given!r}; found {', '.join(table.column_names)}", "give one that is there")
+        raise InputError(
+            f"list {source} has no column {given!r}; found {', '.join(table.column_names)}", "give one that is there"
+        )
     if name is None:
         return [()] * table.num_rows
     return [_split(value) for value in table[name].to_pylist()]

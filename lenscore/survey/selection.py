@@ -222,7 +222,7 @@ class _Spill:
             self._write_identities(rows.column("ls_id").to_numpy())
             progress(self.read)
         if writer is None:
-            raise InputError("the source holds no table of objects", "check the source")
+            raise InputError("the source holds no objects (0 rows)", "check the source")
         writer.close()
 
     def repeated(self) -> NDArray[np.int64]:

@@ -1,11 +1,14 @@
 """What every store must do. Subclasses give the fixture `store`."""
 
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from lenscore.artifacts import Store
+from lenscore.artifacts.store import PIECE_BYTES
 from lenscore.errors import InputError, NotFoundError
 
 
@@ -26,9 +29,36 @@ class StoreContract:
         assert store.get("large") == data
         assert store.get("empty") == b""
 
+    @pytest.mark.parametrize("size", [0, 1000, PIECE_BYTES + 1])
+    def test_files_are_put_once_and_read_in_pieces(self, store: Store, tmp_path: Path, size: int) -> None:
+        path, key = tmp_path / "file", f"files/{size}"
+        path.write_bytes(bytes(size))
+        assert store.put_file(key, path)
+        path.write_bytes(b"x" * (size + 1))
+        assert not store.put_file(key, path)
+        assert store.sha256(key) == (hashlib.sha256(bytes(size)).hexdigest(), size)
+        assert b"".join(store.chunks(key)) == bytes(size)
+        assert [info.key for info in store.list("files")] == [key]
+
+    def test_of_racing_files_one_wins(self, store: Store, tmp_path: Path) -> None:
+        start, sizes = threading.Barrier(3), [PIECE_BYTES + number for number in (1, 2, 3)]
+
+        def write(size: int) -> bool:
+            path = tmp_path / str(size)
+            path.write_bytes(bytes(size))
+            start.wait()
+            return store.put_file("file-race", path)
+
+        with ThreadPoolExecutor(3) as pool:
+            won = list(pool.map(write, sizes))
+        assert sum(won) == 1
+        assert store.sha256("file-race")[1] == sizes[won.index(True)]
+
     def test_missing_objects(self, store: Store) -> None:
         with pytest.raises(NotFoundError, match="none/such"):
             store.get("none/such")
+        with pytest.raises(NotFoundError, match="none/such"):
+            store.sha256("none/such")
         assert store.head("none/such") is None
         assert not store.exists("none/such")
         store.delete("none/such")

@@ -11,7 +11,7 @@ for spec in JOBS:
     spec.config_class()
 """
 FLOWS = """
-import flows.discover, flows.rescore, flows.publish, flows.launchers
+import flows.discover, flows.rescore, flows.publish, flows.launchers, flows.launchers.kubernetes, flows.register
 from flows.settings import Settings
 Settings({"run": {"survey": "s", "releases": ["demo-dr1"], "training_release": "demo-dr1", "model": "m"}})
 """

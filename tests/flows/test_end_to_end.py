@@ -200,7 +200,7 @@ def test_tasks_have_names_that_people_can_read(story: Story) -> None:
 def test_progress_tables_and_pictures_are_shown(story: Story) -> None:
     shown = set(story.shown)
     assert {("progress-pretrain", "progress"), ("progress-embed", "progress")} <= shown
-    assert ("candidates", "table") in shown
+    assert {("candidates", "table"), ("drift", "table"), ("changes", "markdown")} <= shown
     assert ("artifacts", "markdown") in shown
     assert any(key.startswith("picture-") and kind == "image" for key, kind in shown)
 

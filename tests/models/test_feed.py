@@ -1,5 +1,8 @@
 """The feed of pretraining: order, lanes, and images read ahead."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from lenscore.augment import AugmentConfig
 from lenscore.cutouts import Cutouts
 from lenscore.errors import InputError
 from lenscore.models import feed as feeds
-from lenscore.models.feed import Feed, FeedBatch, field_px
+from lenscore.models.feed import Feed, FeedBatch, field_px, one_ahead
 from tests.support.cutouts import small_cutouts
 
 torch.set_num_threads(1)
@@ -82,3 +85,36 @@ def test_an_encoder_larger_than_the_images_is_refused(session_store: Store, smal
     config = PretrainConfig(encoder=EncoderConfig(arch="narrow18", input_px=96), moco=MOCO, steps=1)
     with pytest.raises(InputError, match="the encoder sees 96 px, the images have 64"):
         run_job(session_store, "pretrain", config, {"cutouts": [small]})
+
+
+def test_things_made_ahead_come_in_order_and_in_one_core() -> None:
+    """The next is made while one is used; neither this thread nor later ones are left with fewer cores."""
+    made: list[int] = []
+
+    def make() -> Iterator[tuple[int, int]]:
+        for number in range(3):
+            made.append(number)
+            yield number, torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = one_ahead(make())
+        assert next(found) == (0, 1)
+        assert list(found) == [(1, 1), (2, 1)]
+        assert made == [0, 1, 2]
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_fails_ahead_fails_here() -> None:
+    def make() -> Iterator[int]:
+        yield 1
+        raise InputError("bad", "mend it")
+
+    found = one_ahead(make())
+    assert next(found) == 1
+    with pytest.raises(InputError, match="bad"):
+        next(found)

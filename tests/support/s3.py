@@ -33,13 +33,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def s3_server(name: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Run minio or versitygw on a folder; yields the environment of its clients."""
+def s3_server(name: str, folder: Path, host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
+    """Run minio or versitygw on a folder, at an address of this machine; yields the environment of its clients."""
     port = free_port()
-    environment = _environment(port)
+    environment = _environment(host, port)
     data = folder / name
     (data / BUCKET).mkdir(parents=True, exist_ok=True)
-    process = _start(name, data, port)
+    process = _start(name, data, f"{host}:{port}")
     try:
         _wait(process, environment)
         yield environment
@@ -49,22 +49,22 @@ def s3_server(name: str, folder: Path) -> Iterator[dict[str, str]]:
         shutil.rmtree(data, ignore_errors=True)
 
 
-def _environment(port: int) -> dict[str, str]:
+def _environment(host: str, port: int) -> dict[str, str]:
     return {
         "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
     }
 
 
-def _start(name: str, data: Path, port: int) -> "subprocess.Popen[bytes]":
+def _start(name: str, data: Path, address: str) -> "subprocess.Popen[bytes]":
     if name == "minio":
-        command = [str(binary("minio")), "server", str(data), "--address", f"127.0.0.1:{port}", "--quiet"]
+        command = [str(binary("minio")), "server", str(data), "--address", address, "--quiet"]
         extra = {"MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "MINIO_BROWSER": "off", "MINIO_UPDATE": "off"}
     else:
-        command = [str(binary("versitygw")), "--port", f"127.0.0.1:{port}", "posix", str(data)]
+        command = [str(binary("versitygw")), "--port", address, "posix", str(data)]
         extra = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET, "VGW_KEEP_ALIVE": "true", "VGW_QUIET": "true"}
     environment = {**os.environ, **extra}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -104,7 +104,7 @@ class CoaddReader(Reader):
         """Pieces of a table with the columns that are needed, and its column of brick names."""
         table = self.tables.local(path)
         found_names = next(table_batches(table, 1)).schema.names
-        find_position_columns(found_names)
+        find_position_columns(found_names, where=path)
         names = Names.find(found_names, self.release)
         brick_column = find_column(found_names, ("brickname",))
         columns = [*names.used, *([brick_column] if brick_column else [])]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lenscore.errors import InputError
-from lenscore.survey.columns import listed
+from lenscore.survey.columns import DEC_NAMES, RA_NAMES, find_column, listed
 from lenscore.survey.readers.base import Images, Objects, Reader, central_crop, wrong_scale
 from lenscore.survey.readers.rows import make_rows
 from lenscore.survey.readers.sources import Source, SourceFile, of_region
@@ -23,6 +23,7 @@ from lenscore.survey.release import Release
 IMAGE_NAMES = ("images", "image_array")
 MASK_NAMES = ("image_ivar", "ivar", "invvar")
 ENDINGS = (".h5", ".hdf5")
+IDENTITY_NAMES = (("ls_id",), ("release",), ("brickid",), ("objid",))
 TABLE_ROWS = 65536
 READ_ROWS = 64
 DENSE = 2
@@ -146,6 +147,7 @@ def _table(file: Any, path: str, start: int, stop: int, bands: Sequence[str]) ->
     """All columns of a range of rows; those with a value a band come apart (`flux` -> flux_g, ...)."""
     columns: dict[str, Any] = {}
     total = _images(file, path).shape[0]
+    _check_rows(file, path, total)
     for name, item in file.items():
         if not isinstance(item, h5py.Dataset) or not item.shape or item.shape[0] != total:
             continue
@@ -158,6 +160,15 @@ def _table(file: Any, path: str, start: int, stop: int, bands: Sequence[str]) ->
         if f"psfsize_{band}" not in columns and f"image_psf_fwhm_{band}" in columns:
             columns[f"psfsize_{band}"] = columns[f"image_psf_fwhm_{band}"]
     return pa.table(columns)
+
+
+def _check_rows(file: Any, path: str, total: int) -> None:
+    """Columns of another length are no columns of rows; those that every row needs must not be among them."""
+    for usual in (RA_NAMES, DEC_NAMES, *IDENTITY_NAMES):
+        name = find_column(list(file), usual)
+        if name is not None and isinstance(file[name], h5py.Dataset) and file[name].shape[:1] != (total,):
+            rows = file[name].shape[0] if file[name].shape else "no"
+            raise InputError(f"{path}: column {name} has {rows} rows for {total} images", "give a row for each image")
 
 
 def _column(values: Any) -> Any:

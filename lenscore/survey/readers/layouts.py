@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lenscore.errors import InputError
@@ -45,8 +46,13 @@ def _by_names(paths: list[str], source: Source) -> Layout:
 
 
 def _has_images(source: Source) -> bool:
-    with source.open(data_files(source)[0]) as file, pq.ParquetFile(file) as parquet:
-        return IMAGE in parquet.schema_arrow.names
+    path = data_files(source)[0]
+    with source.open(path) as file:
+        try:
+            return IMAGE in pq.read_schema(file).names
+        except pa.ArrowException as error:
+            why = next(iter(str(error).splitlines()), "unreadable")
+            raise InputError(f"cannot read {path}: {why}", "fetch the file again") from error
 
 
 def open_files(

@@ -55,6 +55,9 @@ class ParquetImageReader(Reader):
                     piece = pa.Table.from_batches([batch])
                     yield make_rows(piece, self.release, self.facts, path, start, positions_needed=False)
                     start += batch.num_rows
+                if start == 0 and columns:
+                    nothing = parquet.schema_arrow.empty_table().select(columns)
+                    yield make_rows(nothing, self.release, self.facts, path, 0, positions_needed=False)
                 if not columns:  # nothing but images: rows are known by their number
                     numbers = pa.table(
                         {"object_id": pa.array([f"{path} {row}" for row in range(parquet.metadata.num_rows)])}

@@ -105,7 +105,7 @@ def make_rows(
     """
     names = Names.find(table.schema.names, release)
     if positions_needed:
-        find_position_columns(table.schema.names)
+        find_position_columns(table.schema.names, where=file)
     facts.absent |= names.absent(release)
     facts.survey_ids &= names.survey_ids
     facts.positions &= bool(names.columns["ra"] and names.columns["dec"])
