@@ -31,7 +31,7 @@ demo: $(VENV)/.installed  ## the whole story on a simulated sky, about ten minut
 pictures: demo  ## the README's pictures, from the demo
 	$(BIN)/python -m benchmarks.pictures $(DEMO)
 
-science: $(VENV)/.installed  ## three seeds and growing sizes; writes docs/science.md (hours)
+science: $(VENV)/.installed  ## three seeds, growing lengths; writes docs/science.md (90 minutes on two cores)
 	$(BIN)/python -m benchmarks.science
 
 test: lint unit  ## lint, types, import contracts, all tests; at most 20 minutes on two cores

@@ -137,8 +137,8 @@ def main() -> None:
     parser.add_argument(
         "--variants",
         nargs="*",
-        default=["narrow18:48", "resnet18:32"],
-        help="networks and fields tried at the shortest length and first seed",
+        default=[],
+        help="networks and fields tried at the shortest length and first seed, such as narrow18:48 resnet18:32",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--processes", type=int, default=2, help="runs at once, one thread each")
@@ -185,6 +185,8 @@ def page(results: list[dict[str, Any]]) -> str:
         f"{compare(longest, 'similar', '.1f')}\n"
         f"## What holds on every seed\n\nOn one view:\n\n{verdicts(longest, '')}\n"
         f"On the mean of eight:\n\n{verdicts(longest, TURNED)}\n"
+        f"In the similarity search, on one view:\n\n{verdicts(longest, '', 'similar')}\n"
+        f"In the similarity search, on the mean of eight:\n\n{verdicts(longest, TURNED, 'similar')}\n"
         "## How it grows\n\n![average precision against steps of pretraining](science/curve.png)\n\n"
         f"{_table(results)}"
     )
@@ -206,15 +208,14 @@ def compare(runs: list[dict[str, Any]], figure: str, form: str) -> str:
     )
 
 
-def verdicts(runs: list[dict[str, Any]], views: str) -> str:
-    """One line for each claim: whether it holds on all seeds, said as it is."""
+def verdicts(runs: list[dict[str, Any]], views: str, figure: str = "average_precision") -> str:
+    """One line for each claim that the figure can judge: whether it holds on all seeds, said as it is."""
     lines = []
     for says, ours, others in CLAIMS:
+        if _turned(ours, views) not in runs[0][figure]:
+            continue
         holds = [
-            all(
-                item["average_precision"][_turned(ours, views)] > item["average_precision"][_turned(other, views)]
-                for other in others
-            )
+            all(item[figure][_turned(ours, views)] > item[figure][_turned(other, views)] for other in others)
             for item in runs
         ]
         lines.append(f"- {says}: {'yes, on every seed' if all(holds) else f'on {sum(holds)} of {len(holds)} seeds'}\n")

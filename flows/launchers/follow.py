@@ -12,14 +12,14 @@ from typing import Any
 from flows.launchers.api import Api, Object
 from flows.launchers.base import Progress
 from flows.launchers.diagnose import Trouble, explain_refusal, explain_waiting
-from flows.launchers.manifest import CONTAINER, GRACE_SECONDS, JOB_NAME
+from flows.launchers.manifest import CONTAINER, JOB_NAME
 from jobs.progress import PROGRESS, first_unit_of, progress_key
 from lenscore.artifacts import Store
 from lenscore.errors import LensError
 
 LOOK_SECONDS = 5.0
 RECENT_SECONDS = 60.0
-LOST_SECONDS = GRACE_SECONDS + 30
+OVERDUE_SECONDS = 30
 SAMPLED_PODS = 16
 WAITING_PODS = 5
 TAILS = 3
@@ -200,16 +200,20 @@ class Follower:
     def _give_up_lost_pods(self) -> None:
         """A node that is gone cannot say that its pods have ended; the Job would wait for ever.
 
-        Two writers cannot damage each other, so their successors may start before the node is proven dead.
+        Two writers cannot damage each other, so their successors may start before the node is proven dead. A Job
+        replaces pods that have failed, not those that only should have ended.
         """
         now = datetime.now(UTC)
         for pod in self._pods("", PAGE):
             stamp = pod["metadata"].get("deletionTimestamp")
-            if stamp is None or (now - datetime.fromisoformat(stamp)).total_seconds() < LOST_SECONDS:
-                continue
+            if stamp is None or (now - datetime.fromisoformat(stamp)).total_seconds() < OVERDUE_SECONDS:
+                continue  # the stamp is when it should have ended
             name, node = pod["metadata"]["name"], pod["spec"].get("nodeName", "?")
             self._log(f"{self._job}: node {node} does not answer; pod {name} is given up and starts elsewhere")
-            self._api.find(self._api.core.delete_namespaced_pod, name, body={"gracePeriodSeconds": 0})
+            gone = {"status": {"phase": "Failed", "reason": "NodeLost"}}
+            with contextlib.suppress(LensError):  # without the right to do so, a person has to
+                self._api.find(self._api.core.patch_namespaced_pod_status, name, body=gone)
+                self._api.find(self._api.core.delete_namespaced_pod, name, body={"gracePeriodSeconds": 0})
 
     def _pods(self, field: str, limit: int) -> list[Object]:
         found = self._api.call(

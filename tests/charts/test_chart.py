@@ -193,7 +193,7 @@ def test_flows_may_do_what_the_launcher_does_and_no_more() -> None:
     calls = set(re.findall(r"\b(create|delete|list|patch|read|replace)_namespaced_([a-z_]+)", code))
     needed: dict[str, set[str]] = {}
     for verb, resource in calls:
-        name = {"pod_log": "pods/log"}.get(resource, f"{resource}s")
+        name = {"pod_log": "pods/log", "pod_status": "pods/status"}.get(resource, f"{resource}s")
         needed.setdefault(name, set()).add({"read": "get"}.get(verb, verb))
     if ".stream(" in code:
         needed["jobs"].add("watch")

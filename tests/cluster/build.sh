@@ -1,9 +1,14 @@
 #!/bin/bash
 # build.sh DIR [NAME...]: builds the parts of a Kubernetes cluster from Go modules into DIR/bin. What is there stays.
-# About 9 minutes on two quiet cores. Needs Go, a C compiler, libseccomp's headers (Debian: libseccomp-dev, pkg-config).
+# About 9 minutes on two quiet cores. Needs Go; a C compiler, libseccomp's headers and nft are installed on Debian.
 set -euo pipefail
-KUBERNETES=1.37.2 ETCD=v3.7.3 CONTAINERD=v2.4.2 RUNC=v1.5.2 CNI=v1.9.1 COREDNS=v1.15.0 HELM=v4.3.1
+KUBERNETES=1.37.2 ETCD=v3.7.3 CONTAINERD=v2.4.2 RUNC=v1.5.2 CNI=v1.9.1 COREDNS=v1.15.0
 STAGING=v0.${KUBERNETES#*.}
+
+if ! { command -v nft && command -v ip && pkg-config --exists libseccomp; } > /dev/null && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev libseccomp-dev pkg-config nftables iproute2 > /dev/null
+fi
 
 mkdir -p "$1"
 D=$(cd "$1" && pwd); shift
@@ -104,7 +109,6 @@ one() {
     cni) GOBIN=$D/bin/cni go install $LEAN -ldflags "-s -w" github.com/containernetworking/plugins/plugins/{main/bridge,main/loopback,ipam/host-local}@$CNI ;;
     pause) pause && build pause . ;;
     coredns) coredns && build coredns . ;;
-    helm) GOBIN=$D/bin go install $LEAN -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=$HELM" helm.sh/helm/v4/cmd/helm@$HELM ;;
     *) echo "unknown part $1" >&2 && return 2 ;;
   esac
 }

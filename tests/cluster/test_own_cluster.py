@@ -6,10 +6,14 @@ import time
 import uuid
 from pathlib import Path
 
+import pytest
+
+from flows.launchers import follow, manifest
 from lenscore.artifacts import Store
 from lenscore.artifacts.lifecycle import verify
 from tests.cluster.conftest import Space
 from tests.cluster.heard import PLAIN, Flow, wait_for
+from tests.cluster.test_launcher import job_processes
 
 SMALL = {"objects": 5, **PLAIN}
 
@@ -24,6 +28,24 @@ def test_the_watch_outlives_the_api_server(space: Space, s3: dict[str, str]) -> 
     name = space.jobs()[0].metadata.name
     space.batch.patch_namespaced_job(name, space.name, {"spec": {"suspend": False}})
     assert list(verify(flow.made())) == []
+
+
+def test_a_job_goes_on_when_its_node_is_lost(space: Space, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((manifest, "GRACE_SECONDS"), (manifest, "LOST_SECONDS"), (follow, "OVERDUE_SECONDS")):
+        monkeypatch.setattr(module, name, 1)
+    store = Store.open(f"s3://lenscore/{uuid.uuid4().hex}")
+    flow = Flow(space.settings(retries=0), store, "simulate", {"objects": 400, **PLAIN})
+    wait_for("a running pod", lambda: bool(space.pods("Running")))
+    node = space.pods("Running")[0].spec.node_name
+    kubelet = next(pid for pid in pids("kubelet") if f"override={node}" in Path(f"/proc/{pid}/cmdline").read_text())
+    os.kill(kubelet, signal.SIGSTOP)
+    try:
+        for pid in job_processes(store):
+            os.kill(pid, signal.SIGKILL)
+        flow.hear(f"node {node} does not answer; pod ls-simulate-")
+        assert list(verify(flow.made())) == []
+    finally:
+        os.kill(kubelet, signal.SIGCONT)
 
 
 def pids(program: str) -> list[int]:

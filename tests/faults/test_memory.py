@@ -15,7 +15,7 @@ from lenscore.artifacts.sink import Sink
 from lenscore.survey.schema import REJECTED
 from tests.support.s3 import BUCKET, s3_server
 
-LARGE = 320 << 20
+LARGE = 512 << 20
 BOUND = LARGE // 2
 ROWS, BATCHES = 30_000, 40
 

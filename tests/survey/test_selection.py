@@ -161,7 +161,7 @@ def test_columns_that_the_cuts_need_are_named() -> None:
 def test_empty_sources() -> None:
     with pytest.raises(InputError, match="no object passes the selection: 0 read"):
         _choose([_columns(np.zeros(0))], Selection())
-    with pytest.raises(InputError, match="no table"):
+    with pytest.raises(InputError, match=r"no objects \(0 rows\)"):
         _choose([], Selection())
 
 
