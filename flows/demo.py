@@ -10,7 +10,7 @@ from flows.launchers import LocalLauncher
 from flows.report import describe_changes
 from flows.rescore import rescore
 from flows.settings import Settings
-from flows.steps import parse_reference
+from flows.steps import open_made
 from lenscore.artifacts import Artifact, Store
 from lenscore.artifacts.lifecycle import copy_out
 from lenscore.classify.report import headline, rows
@@ -43,9 +43,9 @@ def _report(
     store: Store, out: Path, survey: str, made: dict[str, str], again: list[tuple[str, dict[str, str]]]
 ) -> Iterator[str]:
     if "evaluation" in made:
-        yield from _found(_open(store, made["evaluation"]).read_json("evaluation.json"))
+        yield from _found(open_made(store, made["evaluation"]).read_json("evaluation.json"))
     for name, folder in FOLDERS.items():
-        for path, _ in copy_out(_open(store, made[name]), out / folder, _shown(_open(store, made[name]))):
+        for path, _ in copy_out(open_made(store, made[name]), out / folder, _shown(open_made(store, made[name]))):
             if path in ("catalogue.csv", "README.md", "index.html", "sheet-0001.png"):
                 yield f"{folder}: {out / folder / path}"
     for release, results in again:
@@ -76,13 +76,8 @@ def _changes(store: Store, release: str, results: dict[str, str]) -> Iterator[st
     if "comparison" not in results:
         yield "There was nothing to compare with."
         return
-    yield describe_changes(_open(store, results["comparison"]).read_json("summary.json"))
+    yield describe_changes(open_made(store, results["comparison"]).read_json("summary.json"))
 
 
 def _shown(artifact: Artifact) -> list[str]:
     return [path for path in artifact.files if not path.endswith(".parquet") or path == "catalogue.parquet"]
-
-
-def _open(store: Store, text: str) -> Artifact:
-    reference = parse_reference(text)
-    return Artifact.open(store, reference.kind, reference.id)

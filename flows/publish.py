@@ -9,9 +9,9 @@ from flows.launchers import Launcher, LocalLauncher
 from flows.names import name_artifacts, newest
 from flows.report import show_candidates
 from flows.settings import Settings
-from flows.steps import Steps, parse_reference
+from flows.steps import Steps, open_made, parse_reference
 from jobs.tasks import make_task
-from lenscore.artifacts import Artifact, Store
+from lenscore.artifacts import Store
 
 
 def publish(
@@ -66,5 +66,4 @@ def _votes_before(steps: Steps, files: list[str], candidates: str, last: list[st
 
 
 def _manifest(store: str, text: str) -> Any:
-    kind, _, id = text.partition("/")
-    return Artifact.open(Store.open(store), kind, id).manifest
+    return open_made(Store.open(store), text).manifest

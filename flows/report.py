@@ -8,7 +8,7 @@ from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.steps import parse_reference
+from flows.steps import open_made
 from lenscore.artifacts import Artifact, Store
 
 TOP = 25
@@ -21,7 +21,7 @@ MAX_PICTURE_BYTES = 1_000_000
 def show_candidates(store: str, results: Mapping[str, str]) -> None:
     """Show the best candidates as a table, the sheets as pictures, and where everything lies."""
     opened = Store.open(store)
-    candidates = _open(opened, results["candidates"])
+    candidates = open_made(opened, results["candidates"])
     columns = [name for name in COLUMNS if name in candidates.table("candidates").schema.names]
     rows = candidates.table("candidates").read(columns, 0, TOP).to_pylist()
     # ls_id exceeds what a JSON number holds exactly.
@@ -29,7 +29,7 @@ def show_candidates(store: str, results: Mapping[str, str]) -> None:
     create_table_artifact(table=shown, key="candidates", description=f"Best {len(shown)} candidates")
     for name in ("sheets", "catalogue"):
         if name in results:
-            _show_pictures(_open(opened, results[name]))
+            _show_pictures(open_made(opened, results[name]))
     lines = "\n".join(f"- {name}: `{reference}`" for name, reference in sorted(results.items()))
     create_markdown_artifact(key="artifacts", markdown=f"Store `{store}`\n\n{lines}\n", description="What the run made")
 
@@ -37,7 +37,7 @@ def show_candidates(store: str, results: Mapping[str, str]) -> None:
 @task(name="report drift", task_run_name="drift of {release}", cache_policy=NO_CACHE, persist_result=False)
 def show_drift(store: str, release: str, drift: str) -> list[str]:
     """Show how far each quantity of a release is from training: those too far, a line each."""
-    artifact = _open(Store.open(store), drift)
+    artifact = open_made(Store.open(store), drift)
     rows = artifact.table("quantities").read().to_pylist()
     create_table_artifact(table=rows, key="drift", description=f"{release} held against training")
     far: list[str] = artifact.read_json("drift.json")["far"]
@@ -50,7 +50,7 @@ def show_changes(store: str, results: Mapping[str, str]) -> str:
     if "comparison" not in results:
         text = "There was nothing to compare with."
     else:
-        text = describe_changes(_open(Store.open(store), results["comparison"]).read_json("summary.json"))
+        text = describe_changes(open_made(Store.open(store), results["comparison"]).read_json("summary.json"))
     create_markdown_artifact(key="changes", markdown=text, description="What changed")
     return text
 
@@ -73,8 +73,3 @@ def _show_pictures(artifact: Artifact) -> None:
         data = base64.b64encode(artifact.read_bytes(info.path)).decode()
         key = "picture-" + "".join(c if c.isalnum() else "-" for c in info.path.lower().removesuffix(".png"))
         create_image_artifact(image_url=f"data:image/png;base64,{data}", key=key, description=info.path)
-
-
-def _open(store: Store, text: str) -> Artifact:
-    reference = parse_reference(text)
-    return Artifact.open(store, reference.kind, reference.id)

@@ -15,7 +15,7 @@ from prefect.tasks import Task
 from flows.launchers import Launcher, Request
 from flows.settings import Settings
 from jobs.tasks import find_finished, make_task
-from lenscore.artifacts import Reference, Store
+from lenscore.artifacts import Artifact, Reference, Store
 from lenscore.config import Config
 from lenscore.errors import DamagedError, InputError, NotFoundError
 
@@ -164,6 +164,12 @@ def parse_reference(text: str) -> Reference:
     """kind/id as a reference."""
     kind, _, id = text.partition("/")
     return Reference(kind=kind, id=id)
+
+
+def open_made(store: Store, text: str) -> Artifact:
+    """The artifact of a kind/id."""
+    reference = parse_reference(text)
+    return Artifact.open(store, reference.kind, reference.id)
 
 
 def result_of(given: Given) -> str:

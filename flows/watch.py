@@ -15,8 +15,8 @@ from flows.report import describe_changes
 from flows.rescore import FarFromTrainingError, current_models, rescore, settings_of
 from flows.settings import Settings
 from flows.slots import release_slot
-from flows.steps import parse_reference
-from lenscore.artifacts import Artifact, Reference, Store, list_names
+from flows.steps import open_made
+from lenscore.artifacts import Reference, Store, list_names
 from lenscore.artifacts.announcements import drift_is_accepted, list_announcements
 from lenscore.errors import ConflictError, LensError, NotFoundError
 
@@ -100,7 +100,7 @@ class Watch:
             return Outcome(release, WAITS, str(error))
         if "comparison" not in made:
             return Outcome(release, RESCORED, "there was nothing to compare with")
-        summary = _open(Store.open(self.store), parse_reference(made["comparison"])).read_json("summary.json")
+        summary = open_made(Store.open(self.store), made["comparison"]).read_json("summary.json")
         return Outcome(release, RESCORED, describe_changes(summary))
 
 
@@ -117,8 +117,8 @@ def has_candidates(store: Store, survey: str, release: str, models: Models) -> b
 
 def _scored_by(store: Store, candidates: Reference, cutouts: set[Reference]) -> set[Reference]:
     """Models by whose scores of these cutouts the candidates were chosen."""
-    scores = _open(store, candidates).manifest.inputs.get("scores", ())
-    inputs = [_open(store, item).manifest.inputs for item in scores]
+    scores = open_made(store, str(candidates)).manifest.inputs.get("scores", ())
+    inputs = [open_made(store, str(item)).manifest.inputs for item in scores]
     return {model for given in inputs if cutouts & set(given["cutouts"]) for model in given["model"]}
 
 
@@ -127,12 +127,8 @@ def _is_stopped(store: Store, settings: Settings, release: str, models: Models) 
     names = list_names(store, "drift", release)
     if not names or settings.run.on_drift == "continue":
         return False
-    drift = _open(store, names[-1].reference)
-    trained_on = _open(store, parse_reference(str(models.linear))).manifest.inputs["embeddings"][:1]
+    drift = open_made(store, str(names[-1].reference))
+    trained_on = open_made(store, str(models.linear)).manifest.inputs["embeddings"][:1]
     if drift.manifest.inputs["training_embeddings"] != trained_on or not drift.read_json("drift.json")["far"]:
         return False
     return not drift_is_accepted(store, release, drift.reference)
-
-
-def _open(store: Store, reference: Reference) -> Artifact:
-    return Artifact.open(store, reference.kind, reference.id)

@@ -1,6 +1,5 @@
 """What is in a store: listing, verification, lineage, removal of what no name reaches."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from lenscore.artifacts.artifact import Artifact, artifact_prefix
 from lenscore.artifacts.kinds import KINDS
-from lenscore.artifacts.manifest import Reference
+from lenscore.artifacts.manifest import Reference, file_sha256
 from lenscore.artifacts.names import all_names
 from lenscore.artifacts.store import Store
 from lenscore.errors import DamagedError, InputError, NotFoundError
@@ -149,7 +148,7 @@ def copy_out(artifact: Artifact, folder: Path, paths: Sequence[str] | None = Non
     """
     for path in artifact.files if paths is None else paths:
         info, target = artifact.file(path), folder / path
-        if target.is_file() and target.stat().st_size == info.size and _file_sha256(target) == info.sha256:
+        if target.is_file() and target.stat().st_size == info.size and file_sha256(target) == info.sha256:
             yield path, False
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -157,8 +156,3 @@ def copy_out(artifact: Artifact, folder: Path, paths: Sequence[str] | None = Non
         artifact.check(path, part)
         part.rename(target)
         yield path, True
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

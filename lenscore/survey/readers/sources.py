@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
+from lenscore.artifacts.manifest import file_sha256
 from lenscore.artifacts.store import Store
 from lenscore.errors import DamagedError, InputError, NotFoundError
 from lenscore.survey.readers.cache import Cache
@@ -108,12 +109,6 @@ def parse_checksums(text: str) -> dict[str, str]:
     """
     found = (CHECKSUM_LINE.match(line.strip()) for line in text.splitlines())
     return {PurePosixPath(match[2]).name: match[1].lower() for match in found if match}
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sampled_sha256(size: int, read: Callable[[int, int], bytes]) -> str:
